@@ -1,0 +1,164 @@
+"""`nlpkit discover`: new words from raw text."""
+
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nlpkit.cli import messages
+from nlpkit.cli.input import Encoding, Memory, OnError, TextKey, Threads, Tmp, input_paths
+from nlpkit.cli.options import Force, Output, Quiet, Verbose
+from nlpkit.cli.output import Format, default_format, open_binary, open_output, write_records
+from nlpkit.cli.progress import progress_bar
+from nlpkit.errors import InputError
+from nlpkit.records import CorpusStats
+
+if TYPE_CHECKING:
+    from nlpkit.text import Source
+
+DEFAULT_KNOWN = (Path("jieba"),)
+
+
+def discover(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Text to read, .gz, .xz and .zst too; - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["entropy", "cohesion"],
+        typer.Option(help="entropy: cohesion, branching entropies and edges; cohesion: the seed algorithm."),
+    ] = "entropy",
+    min_count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Least occurrences of a word.", show_default="grows with the text"),
+    ] = None,
+    max_order: Annotated[int, typer.Option(min=2, max=8, help="Longest n-gram that is counted.")] = 4,
+    new_only: Annotated[
+        bool | None,
+        typer.Option("--new-only/--all", help="Leave out known words, or mark them.", show_default="new only"),
+    ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Dictionary of known words, a word at the start of each line; jieba is jieba's own. Repeatable.",
+            show_default="jieba",
+        ),
+    ] = None,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Text or saved counts to compare with: ranks by log-likelihood ratio. Repeatable."
+        ),
+    ] = None,
+    split_latin: Annotated[
+        bool, typer.Option("--split-latin", help="Count Latin letters and digits one by one, not as units.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the best N words.", show_default="all")
+    ] = None,
+    counts: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Add saved counts to those of the text. Repeatable.")
+    ] = None,
+    save_counts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the counts of this run.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page to look at, too.", show_default=False)
+    ] = None,
+    format: Annotated[
+        Literal["table", "jsonl", "tsv", "jieba"] | None,
+        typer.Option("--format", "-f", help="Output format.", show_default="table at a terminal, else jsonl"),
+    ] = None,
+    output: Output = None,
+    force: Force = False,
+    encoding: Encoding = "utf-8",
+    text_key: TextKey = None,
+    on_error: OnError = "skip",
+    memory: Memory = None,
+    tmp: Tmp = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Find words that no dictionary lists.
+
+    Counts every n-gram of the text exactly and keeps those that hold together inside and stand freely
+    outside. Without --all, words that jieba knows are left out. Needs no model.
+
+    \b
+    Example:
+      nlpkit discover data/*.txt | head -n 5
+    """
+    from nlpkit.discover.inputs import open_background, open_known
+    from nlpkit.discover.pipeline import Settings
+    from nlpkit.discover.pipeline import discover as find
+    from nlpkit.discover.report import write_report
+    from nlpkit.memory import default_memory, default_threads
+    from nlpkit.ngram.saved import save_counts as save
+    from nlpkit.text import open_sources
+
+    memory = memory or default_memory()
+    with ExitStack() as stack:
+        out = stack.enter_context(open_output(output, force=force))
+        page = stack.enter_context(open_output(report, force=force)) if report else None
+        saved = stack.enter_context(open_binary(save_counts, force=force)) if save_counts else None
+        progress = stack.enter_context(progress_bar())
+        sources: list[Source] = []
+        if files or not counts:
+            sources = stack.enter_context(
+                open_sources(
+                    input_paths(files or []),
+                    encoding=encoding,
+                    text_key=text_key,
+                    on_error=on_error,
+                    report=messages.warn,
+                    spool_bytes=memory // 4,
+                    tmp=tmp,
+                )
+            )
+        settings = Settings(
+            method=method,
+            min_count=min_count,
+            max_order=max_order,
+            split_latin=split_latin,
+            new_only=new_only is not False,
+            known=stack.enter_context(open_known(known or DEFAULT_KNOWN, spool_bytes=memory // 4, tmp=tmp)),
+            counts=counts or (),
+            keep_counts=saved is not None,
+            background=stack.enter_context(open_background(background or (), spool_bytes=memory // 4, tmp=tmp)),
+            threads=threads or default_threads(),
+            memory_bytes=memory,
+            tmp=tmp,
+        )
+        found = find([source.data for source in sources], settings, progress=progress)
+        _tell(found.stats, len(found), sources, on_error)
+        write_records(islice(found.words(), limit), out, Format(format) if format else default_format(output))
+        if page:
+            title = ", ".join(source.name for source in sources)
+            write_report(islice(found.words(), limit), found.stats, page, title=title)
+        if saved and found.counted:
+            save(found.counted, saved, split_latin=settings.splits_latin)
+
+
+def _tell(stats: CorpusStats, num_words: int, sources: "list[Source]", on_error: str) -> None:
+    """Say what was odd about the text, and under -v what was read."""
+    if stats.num_broken:
+        text = f"broken UTF-8: {stats.num_broken:,} sequences, the first at code point {stats.first_broken:,}"
+        if on_error == "fail":
+            raise InputError(text, hint="--on-error skip takes them as breaks; --encoding reads other encodings")
+        messages.warn(text)
+    if sources and not stats.num_symbols:
+        messages.warn("the text has no words: it is empty, or has no letters")
+    elif not num_words:
+        messages.warn(f"no word found; the least count was {stats.min_count}: see --min-count and --all")
+    messages.info(
+        f"{stats.num_bytes:,} bytes, {stats.num_symbols:,} symbols, {stats.num_distinct_symbols:,} different; "
+        f"{num_words:,} words with at least {stats.min_count} occurrences"
+    )

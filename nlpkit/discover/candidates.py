@@ -1,0 +1,119 @@
+"""Candidates: the grams and longer pieces that may be words, with their statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpkit.ngram.alphabet import Alphabet
+from nlpkit.ngram.grams import NOT_FOUND, GramTable, word_ends
+from nlpkit.ngram.passes import Words, concatenate
+
+COHESION_PER_SYMBOL = 2.0  # the seed asks for 2, 4 and 6 of two, three and four symbols
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Words with one entry each in every column."""
+
+    words: Words
+    counts: NDArray[np.uint64]
+    cohesion: NDArray[np.float64]
+    left_entropy: NDArray[np.float64]
+    right_entropy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """How many candidates."""
+        return len(self.counts)
+
+    def take(self, rows: NDArray[np.int64]) -> Candidates:
+        """The candidates of these rows, in this order."""
+        return Candidates(
+            self.words.take(rows),
+            self.counts[rows],
+            self.cohesion[rows],
+            self.left_entropy[rows],
+            self.right_entropy[rows],
+        )
+
+
+def least_cohesion(order: int) -> float:
+    """Cohesion that a gram needs to hold its symbols together."""
+    return COHESION_PER_SYMBOL * (order - 1)
+
+
+def cohesive_rows(table: GramTable, order: int) -> NDArray[np.int64]:
+    """Rows of the grams of one order that hold together."""
+    rows = table.rows(order)
+    return np.flatnonzero(table.cohesion[rows] >= least_cohesion(order)) + rows.start
+
+
+def gram_words(table: GramTable, rows: NDArray[np.int64]) -> Words:
+    """The grams of ascending rows as words."""
+    parts = []
+    for order in range(1, len(table.symbols) + 1):
+        bounds = table.rows(order)
+        some = rows[(rows >= bounds.start) & (rows < bounds.stop)] - bounds.start
+        parts.append(Words(table.symbols[order - 1][some].ravel(), word_ends(len(some), order)))
+    return concatenate(parts)
+
+
+def gram_candidates(table: GramTable, rows: NDArray[np.int64]) -> Candidates:
+    """Grams as candidates; rows ascend."""
+    return Candidates(
+        gram_words(table, rows),
+        table.counts[rows],
+        table.cohesion[rows],
+        table.left_entropy[rows],
+        table.right_entropy[rows],
+    )
+
+
+def unit_rows(table: GramTable, alphabet: Alphabet) -> NDArray[np.int64]:
+    """Rows of the units that have a letter: iPhone12 and 5G, not 2024."""
+    symbols = table.symbols[0][:, 0]
+    lettered = np.array(
+        [not name.isdigit() for name in alphabet.names[alphabet.num_characters + 1 :]], dtype=bool
+    )
+    is_word = np.concatenate([np.zeros(alphabet.num_characters + 1, bool), lettered])
+    return np.flatnonzero(is_word[symbols])
+
+
+def window_cohesion(table: GramTable, words: Words) -> NDArray[np.float64]:
+    """Least cohesion over the windows of the longest order in each word."""
+    order = len(table.symbols)
+    num_windows = words.lengths - order + 1
+    owner = np.repeat(np.arange(len(words)), num_windows)
+    ends = np.cumsum(num_windows)
+    within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - num_windows, num_windows)
+    starts = words.starts.astype(np.int64)[owner] + within
+    rows = table.find(words.symbols[starts[:, None] + np.arange(order)])
+    cohesion = np.where(rows == NOT_FOUND, -np.inf, table.cohesion[np.where(rows == NOT_FOUND, 0, rows)])
+    least = np.full(len(words), np.inf)
+    np.minimum.at(least, owner, cohesion)
+    return least
+
+
+def longer_candidates(table: GramTable, words: Words) -> Candidates:
+    """Words longer than the longest gram as candidates, counts and entropies still zero."""
+    zeros = np.zeros(len(words))
+    return Candidates(
+        words,
+        np.zeros(len(words), np.uint64),
+        window_cohesion(table, words),
+        zeros,
+        zeros.copy(),
+    )
+
+
+def join_candidates(parts: list[Candidates]) -> Candidates:
+    """All candidates of the parts, in order."""
+    return Candidates(
+        concatenate([part.words for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+        np.concatenate([part.cohesion for part in parts]),
+        np.concatenate([part.left_entropy for part in parts]),
+        np.concatenate([part.right_entropy for part in parts]),
+    )

@@ -1,0 +1,57 @@
+"""What discovery compares with: dictionaries of known words, and background corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nlpkit.errors import MissingDependencyError
+from nlpkit.ngram.saved import MAGIC, Saved, load_counts
+from nlpkit.text import open_sources
+
+JIEBA = "jieba"
+
+
+def dictionary_path(name: Path) -> Path:
+    """The path of a dictionary; "jieba" is the one that jieba brings, read without loading jieba.
+
+    Raises:
+        MissingDependencyError: jieba is not installed.
+    """
+    if str(name) != JIEBA:
+        return name
+    spec = find_spec("jieba")
+    path = Path(spec.origin).with_name("dict.txt") if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise MissingDependencyError("jieba's dictionary is not there", hint="pip install jieba")
+    return path
+
+
+@contextmanager
+def open_known(names: Sequence[Path], *, spool_bytes: int, tmp: Path | None) -> Iterator[list[Any]]:
+    """Open dictionaries as bytes, a word at the start of each line."""
+    paths = [dictionary_path(name) for name in names]
+    with open_sources(paths, spool_bytes=spool_bytes, tmp=tmp) as sources:
+        yield [source.data for source in sources]
+
+
+@contextmanager
+def open_background(
+    paths: Sequence[Path], *, spool_bytes: int, tmp: Path | None
+) -> Iterator[list[Any | Saved]]:
+    """Open background corpora: saved counts as such, all else as text."""
+    saved = [path for path in paths if _is_saved(path)]
+    texts = [path for path in paths if path not in saved]
+    with open_sources(texts, spool_bytes=spool_bytes, tmp=tmp) as sources:
+        yield [*map(load_counts, saved), *[source.data for source in sources]]
+
+
+def _is_saved(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False  # open_sources says what is wrong

@@ -1,0 +1,589 @@
+/* The binding, in the limited API of Python 3.11: buffers in, bytearrays and numbers out, no GIL while working.
+ * What each function does is said in kernel.h; its types are in _kernel.pyi.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kernel.h"
+
+static void drop_alphabet(PyObject *capsule) { ng_alphabet_free(PyCapsule_GetPointer(capsule, "nlpkit.alphabet")); }
+static void drop_trie(PyObject *capsule) { ng_trie_free(PyCapsule_GetPointer(capsule, "nlpkit.trie")); }
+static ng_alphabet *as_alphabet(PyObject *capsule) { return PyCapsule_GetPointer(capsule, "nlpkit.alphabet"); }
+static ng_trie *as_trie(PyObject *capsule) { return PyCapsule_GetPointer(capsule, "nlpkit.trie"); }
+
+/* Buffers of one call, all released by `release`. */
+typedef struct { Py_buffer held[40]; int num; } buffers;
+
+static void release(buffers *all) {
+    while (all->num) PyBuffer_Release(all->held + --all->num);
+}
+
+/* A buffer of at least `room` items of `item` bytes, or NULL with an exception; None gives an empty one. */
+static Py_buffer *hold(buffers *all, PyObject *object, int writable, size_t item, size_t room) {
+    static Py_buffer none;
+    if (object == Py_None) return &none;
+    Py_buffer *view = all->held + all->num;
+    if (PyObject_GetBuffer(object, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0) return NULL;
+    all->num++;
+    if ((size_t)view->len / item < room) {
+        PyErr_Format(PyExc_ValueError, "a buffer of %zd bytes is too short", view->len);
+        return NULL;
+    }
+    return view;
+}
+
+static PyObject *bytes_of(const void *data, size_t size) {
+    return PyByteArray_FromStringAndSize(data, (Py_ssize_t)size);
+}
+
+static int check_range(const Py_buffer *data, Py_ssize_t from, Py_ssize_t to) {
+    if (from >= 0 && from <= to && to <= data->len) return 0;
+    PyErr_SetString(PyExc_ValueError, "the range is not inside the data");
+    return -1;
+}
+
+static PyObject *intern_tuple(const ng_intern *table) {
+    size_t size = table->num ? table->ends[table->num - 1] : 0;
+    return Py_BuildValue("(NNN)", bytes_of((const char *)table->blob, size),
+                         bytes_of((const char *)table->ends, table->num * 8),
+                         bytes_of((const char *)table->counts, table->num * 8));
+}
+
+static PyObject *alphabet_new(PyObject *self, PyObject *args) {
+    PyObject *classes;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "O", &classes)) return NULL;
+    Py_buffer *view = hold(&all, classes, 0, 1, NG_NUM_CODE_POINTS);
+    ng_alphabet *alphabet = view ? ng_alphabet_new(view->buf) : NULL;
+    release(&all);
+    if (!view) return NULL;
+    return alphabet ? PyCapsule_New(alphabet, "nlpkit.alphabet", drop_alphabet) : PyErr_NoMemory();
+}
+
+static PyObject *alphabet_add(PyObject *self, PyObject *args) {
+    PyObject *capsule, *blob_object, *ends_object, *counts_object, *result = NULL;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOOO", &capsule, &blob_object, &ends_object, &counts_object)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    Py_buffer *blob = hold(&all, blob_object, 0, 1, 0), *ends = hold(&all, ends_object, 0, 8, 0);
+    Py_buffer *counts = ends ? hold(&all, counts_object, 0, 8, (size_t)ends->len / 8) : NULL;
+    if (!alphabet || !blob || !ends || !counts) goto done;
+    size_t num = (size_t)ends->len / 8;
+    result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 4));
+    if (!result) goto done;
+    uint32_t *numbers = (uint32_t *)PyByteArray_AsString(result);
+    uint64_t start = 0;
+    for (size_t i = 0; i < num; ++i) {
+        uint64_t end = ((const uint64_t *)ends->buf)[i];
+        int64_t unit = end < start || end > (uint64_t)blob->len ? -1
+            : ng_intern_add(&alphabet->units, (const uint8_t *)blob->buf + start, end - start, ((const uint64_t *)counts->buf)[i]);
+        if (unit < 0) {
+            Py_DECREF(result);
+            result = PyErr_NoMemory();
+            goto done;
+        }
+        numbers[i] = (uint32_t)unit;
+        start = end;
+    }
+done:
+    release(&all);
+    return result;
+}
+
+static PyObject *alphabet_units(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    return alphabet ? intern_tuple(&alphabet->units) : NULL;
+}
+
+static PyObject *alphabet_counts(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    if (!alphabet) return NULL;
+    if (!alphabet->counts) return PyErr_Format(PyExc_ValueError, "the alphabet is frozen");
+    return bytes_of((const char *)alphabet->counts, (size_t)NG_NUM_CODE_POINTS * 8);
+}
+
+static PyObject *alphabet_freeze(PyObject *self, PyObject *args) {
+    PyObject *capsule, *points_object, *units_object;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOO", &capsule, &points_object, &units_object)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    if (!alphabet) return NULL;
+    if (alphabet->unit_symbols) return PyErr_Format(PyExc_ValueError, "the alphabet is frozen");
+    Py_buffer *points = hold(&all, points_object, 0, 4, NG_NUM_CODE_POINTS);
+    Py_buffer *units = hold(&all, units_object, 0, 4, alphabet->units.num);
+    int failed = points && units ? ng_alphabet_freeze(alphabet, points->buf, units->buf) : 0;
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyObject *boundary(PyObject *self, PyObject *args) {
+    PyObject *data_object;
+    Py_ssize_t at;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "On", &data_object, &at)) return NULL;
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0);
+    size_t found = data && at >= 0 ? ng_boundary(data->buf, (size_t)data->len, (size_t)at) : 0;
+    release(&all);
+    return data ? PyLong_FromSize_t(found) : NULL;
+}
+
+static PyObject *code_points(PyObject *self, PyObject *args) {
+    PyObject *data_object;
+    Py_ssize_t from, to;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "Onn", &data_object, &from, &to)) return NULL;
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0);
+    uint64_t num = 0;
+    if (data && !check_range(data, from, to)) {
+        Py_BEGIN_ALLOW_THREADS
+        num = ng_count_code_points(data->buf, (size_t)data->len, (size_t)from, (size_t)to);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLongLong(num);
+}
+
+static PyObject *code_points_at(PyObject *self, PyObject *args) {
+    PyObject *data_object, *bytes_object, *points_object;
+    Py_ssize_t from;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OnOO", &data_object, &from, &bytes_object, &points_object)) return NULL;
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0), *bytes = data ? hold(&all, bytes_object, 0, 8, 0) : NULL;
+    size_t num = bytes ? (size_t)bytes->len / 8 : 0;
+    Py_buffer *points = bytes ? hold(&all, points_object, 1, 8, num) : NULL;
+    Py_ssize_t last = num ? (Py_ssize_t)((const uint64_t *)bytes->buf)[num - 1] : from;
+    if (points && !check_range(data, from, last)) {
+        Py_BEGIN_ALLOW_THREADS
+        ng_code_points_at(data->buf, (size_t)data->len, (size_t)from, bytes->buf, num, points->buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *decode(PyObject *self, PyObject *args) {
+    PyObject *capsule, *data_object, *symbols_object, *offsets_object;
+    Py_ssize_t from, to;
+    int counting;
+    int64_t num = 0;
+    ng_decoded seen = {0, 0, UINT64_MAX};
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOnnOOp", &capsule, &data_object, &from, &to, &symbols_object, &offsets_object, &counting))
+        return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0);
+    if (alphabet && data && !check_range(data, from, to)) {
+        Py_buffer *symbols = hold(&all, symbols_object, 1, 4, (size_t)(to - from));
+        Py_buffer *offsets = symbols ? hold(&all, offsets_object, 1, 4, (size_t)(to - from)) : NULL;
+        if (offsets) {
+            Py_BEGIN_ALLOW_THREADS
+            num = ng_decode(alphabet, data->buf, (size_t)data->len, (size_t)from, (size_t)to, symbols->buf, offsets->buf,
+                            counting ? &seen : NULL);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    if (num < 0) return PyErr_NoMemory();
+    return Py_BuildValue("(LKKL)", (long long)num, (unsigned long long)seen.code_points, (unsigned long long)seen.broken,
+                         seen.broken ? (long long)seen.first_broken : -1LL);
+}
+
+static PyObject *decode_ahead(PyObject *self, PyObject *args) {
+    PyObject *capsule, *data_object, *symbols_object;
+    Py_ssize_t from, most;
+    int64_t num = 0;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOnnO", &capsule, &data_object, &from, &most, &symbols_object)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0);
+    if (alphabet && data && !check_range(data, from, from)) {
+        Py_buffer *symbols = hold(&all, symbols_object, 1, 4, (size_t)most);
+        if (symbols)
+            num = ng_decode_ahead(alphabet, data->buf, (size_t)data->len, (size_t)from, (size_t)most, symbols->buf, NULL, 0);
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    return num < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(num);
+}
+
+static PyObject *histogram(PyObject *self, PyObject *args) {
+    PyObject *symbols_object, *points_object, *units_object, *histogram_object;
+    Py_ssize_t num;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OnOOO", &symbols_object, &num, &points_object, &units_object, &histogram_object)) return NULL;
+    Py_buffer *symbols = hold(&all, symbols_object, 0, 4, (size_t)num);
+    Py_buffer *points = symbols ? hold(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
+    Py_buffer *units = points ? hold(&all, units_object, 0, 4, 0) : NULL;
+    Py_buffer *counts = units ? hold(&all, histogram_object, 1, 8, 0) : NULL;
+    if (counts) {
+        Py_BEGIN_ALLOW_THREADS
+        ng_histogram(symbols->buf, (size_t)num, points->buf, units->buf, counts->buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *scatter(PyObject *self, PyObject *args) {
+    PyObject *symbols_object, *points_object, *units_object, *cursors_object, *keys_object;
+    Py_ssize_t owned, num;
+    int bits, depth, wide;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OnnOOiipOO", &symbols_object, &owned, &num, &points_object, &units_object, &bits, &depth,
+                          &wide, &cursors_object, &keys_object))
+        return NULL;
+    Py_buffer *symbols = hold(&all, symbols_object, 0, 4, (size_t)num);
+    Py_buffer *points = symbols ? hold(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
+    Py_buffer *units = points ? hold(&all, units_object, 0, 4, 0) : NULL;
+    Py_buffer *cursors = units ? hold(&all, cursors_object, 1, 8, 0) : NULL;
+    Py_buffer *keys = cursors ? hold(&all, keys_object, 1, 8, 0) : NULL;
+    if (keys) {
+        Py_BEGIN_ALLOW_THREADS
+        ng_scatter(symbols->buf, (size_t)owned, (size_t)num, points->buf, units->buf, bits, depth, wide, cursors->buf, keys->buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* A run from its tuple (starts, sizes, keys, counts, bits, depth, wide); -1 with an exception. */
+static int read_run(buffers *all, PyObject *tuple, ng_run *run) {
+    PyObject *starts_object, *sizes_object, *keys_object, *counts_object;
+    if (!PyArg_ParseTuple(tuple, "OOOOiip", &starts_object, &sizes_object, &keys_object, &counts_object, &run->bits,
+                          &run->depth, &run->wide))
+        return -1;
+    Py_buffer *sizes = hold(all, sizes_object, 0, 8, 1);
+    Py_buffer *starts = sizes ? hold(all, starts_object, 0, 8, (size_t)sizes->len / 8 + 1) : NULL;
+    Py_buffer *counts = starts ? hold(all, counts_object, 0, 4, 0) : NULL;
+    Py_buffer *keys = counts ? hold(all, keys_object, 0, run->wide ? 16 : 8, (size_t)counts->len / 4) : NULL;
+    if (!keys) return -1;
+    run->starts = starts->buf;
+    run->sizes = sizes->buf;
+    run->keys = keys->buf;
+    run->counts = counts->buf;
+    return 0;
+}
+
+static PyObject *sort(PyObject *self, PyObject *args) {
+    PyObject *keys_object, *counts_object, *starts_object, *sizes_object;
+    unsigned from, to;
+    int bits, depth, wide, failed = 0;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOOOIIiip", &keys_object, &counts_object, &starts_object, &sizes_object, &from, &to, &bits,
+                          &depth, &wide))
+        return NULL;
+    Py_buffer *starts = hold(&all, starts_object, 0, 8, (size_t)to + 1);
+    Py_buffer *sizes = starts ? hold(&all, sizes_object, 1, 8, to) : NULL;
+    size_t num = sizes ? ((const uint64_t *)starts->buf)[to] : 0;
+    Py_buffer *keys = sizes ? hold(&all, keys_object, 1, wide ? 16 : 8, num) : NULL;
+    Py_buffer *counts = keys ? hold(&all, counts_object, 1, 4, num) : NULL;
+    if (counts) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = ng_sort(keys->buf, counts->buf, starts->buf, sizes->buf, from, to, bits, depth, wide);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyObject *grams(PyObject *self, PyObject *args) {
+    PyObject *run_tuple, *rare_object, *table_object, *result = NULL, *parts[NG_MAX_DEPTH + 1][3] = {{NULL}};
+    unsigned from, to;
+    int most;
+    unsigned long long min_count;
+    ng_run run;
+    ng_xlogx xlogx;
+    ng_gram_list lists[NG_MAX_DEPTH + 1] = {{NULL, NULL, NULL}};
+    uint64_t nums[NG_MAX_DEPTH + 1] = {0};
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OIIiKOOi", &run_tuple, &from, &to, &most, &min_count, &rare_object, &table_object, &xlogx.shift))
+        return NULL;
+    Py_buffer *rare = hold(&all, rare_object, 0, 1, to), *table = hold(&all, table_object, 0, 8, 1);
+    if (!rare || !table || read_run(&all, run_tuple, &run) < 0) goto done;
+    if (most < 1 || most > run.depth || run.depth > NG_MAX_DEPTH) {
+        PyErr_SetString(PyExc_ValueError, "the order is not in the run");
+        goto done;
+    }
+    xlogx.table = table->buf;
+    xlogx.table_size = (uint32_t)(table->len / 8);
+    Py_BEGIN_ALLOW_THREADS
+    ng_grams(&run, from, to, most, min_count, rare->buf, &xlogx, NULL, nums);
+    Py_END_ALLOW_THREADS
+    for (int order = 1; order <= most; ++order) {
+        size_t widths[3] = {4 * (size_t)order, 8, 8};
+        for (int part = 0; part < 3; ++part) {
+            parts[order][part] = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(nums[order] * widths[part]));
+            if (!parts[order][part]) goto done;
+        }
+        lists[order] = (ng_gram_list){(uint32_t *)PyByteArray_AsString(parts[order][0]),
+                                      (uint64_t *)PyByteArray_AsString(parts[order][1]),
+                                      (uint64_t *)PyByteArray_AsString(parts[order][2])};
+        nums[order] = 0;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    ng_grams(&run, from, to, most, min_count, rare->buf, &xlogx, lists, nums);
+    Py_END_ALLOW_THREADS
+    result = PyList_New(0);
+    for (int order = 1; result && order <= most; ++order) {
+        PyObject *entry = PyTuple_Pack(3, parts[order][0], parts[order][1], parts[order][2]);
+        if (!entry || PyList_Append(result, entry) < 0) Py_CLEAR(result);
+        Py_XDECREF(entry);
+    }
+done:
+    for (int order = 0; order <= NG_MAX_DEPTH; ++order)
+        for (int part = 0; part < 3; ++part) Py_XDECREF(parts[order][part]);
+    release(&all);
+    return result;
+}
+
+static PyObject *lefts(PyObject *self, PyObject *args) {
+    PyObject *run_tuple, *capsule, *rare_object, *table_object, *left_object, *seen_object;
+    unsigned from, to;
+    ng_run run;
+    ng_xlogx xlogx;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OIIOOOiOO", &run_tuple, &from, &to, &capsule, &rare_object, &table_object, &xlogx.shift,
+                          &left_object, &seen_object))
+        return NULL;
+    ng_trie *trie = as_trie(capsule);
+    Py_buffer *rare = hold(&all, rare_object, 0, 1, to), *table = rare ? hold(&all, table_object, 0, 8, 1) : NULL;
+    Py_buffer *left = table ? hold(&all, left_object, 1, 8, 0) : NULL;
+    Py_buffer *seen = left ? hold(&all, seen_object, 1, 8, (size_t)left->len / 8) : NULL;
+    if (trie && seen && read_run(&all, run_tuple, &run) == 0) {
+        xlogx.table = table->buf;
+        xlogx.table_size = (uint32_t)(table->len / 8);
+        Py_BEGIN_ALLOW_THREADS
+        ng_lefts(&run, from, to, trie, rare->buf, &xlogx, left->buf, seen->buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *merge(PyObject *self, PyObject *args) {
+    PyObject *list, *sizes_object, *keys_object, *counts_object;
+    unsigned from, to;
+    int failed = 0;
+    if (!PyArg_ParseTuple(args, "OIIOOO", &list, &from, &to, &sizes_object, &keys_object, &counts_object)) return NULL;
+    Py_ssize_t num = PyList_Size(list);
+    if (num < 1 || num > 8) return PyErr_Format(PyExc_ValueError, "1 to 8 runs can be merged at once");
+    ng_run runs[8];
+    buffers all = {.num = 0};
+    for (Py_ssize_t i = 0; i < num; ++i)
+        if (read_run(&all, PyList_GetItem(list, i), runs + i) < 0) goto done;
+    Py_buffer *sizes = hold(&all, sizes_object, 1, 8, to), *counts = sizes ? hold(&all, counts_object, 1, 4, 0) : NULL;
+    Py_buffer *keys = counts ? hold(&all, keys_object, 1, runs[0].wide ? 16 : 8, (size_t)counts->len / 4) : NULL;
+    if (!keys) goto done;
+    Py_BEGIN_ALLOW_THREADS
+    failed = ng_merge(runs, (size_t)num, from, to, sizes->buf, keys->buf, counts->buf, (uint64_t)counts->len / 4);
+    Py_END_ALLOW_THREADS
+done:
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    if (failed) return PyErr_Format(PyExc_ValueError, "the merged run has no room");
+    Py_RETURN_NONE;
+}
+
+static PyObject *gram_counts(PyObject *self, PyObject *args) {
+    PyObject *run_tuple, *symbols_object, *ends_object, *result = NULL;
+    ng_run run;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOO", &run_tuple, &symbols_object, &ends_object)) return NULL;
+    Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
+    size_t num = ends ? (size_t)ends->len / 8 : 0;
+    Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
+    if (symbols && read_run(&all, run_tuple, &run) == 0 && (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 8)))) {
+        uint64_t *counts = (uint64_t *)PyByteArray_AsString(result), start = 0;
+        for (size_t i = 0; i < num; ++i) {
+            uint64_t end = ((const uint64_t *)ends->buf)[i];
+            int fits = end > start && end - start <= (uint64_t)run.depth;
+            counts[i] = fits ? ng_count_gram(&run, (const uint32_t *)symbols->buf + start, end - start) : 0;
+            start = end;
+        }
+    }
+    release(&all);
+    return result;
+}
+
+static PyObject *remap(PyObject *self, PyObject *args) {
+    PyObject *run_tuple, *symbols_object, *keys_object;
+    int bits, wide;
+    ng_run run;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOipO", &run_tuple, &symbols_object, &bits, &wide, &keys_object)) return NULL;
+    if (read_run(&all, run_tuple, &run) == 0) {
+        Py_buffer *symbols = hold(&all, symbols_object, 0, 4, 0);
+        Py_buffer *keys = symbols ? hold(&all, keys_object, 1, wide ? 16 : 8, 0) : NULL;
+        if (keys) {
+            Py_BEGIN_ALLOW_THREADS
+            ng_remap(&run, symbols->buf, bits, wide, keys->buf, (uint64_t)keys->len / (wide ? 16 : 8));
+            Py_END_ALLOW_THREADS
+        }
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *trie_new(PyObject *self, PyObject *args) {
+    PyObject *symbols_object, *ends_object;
+    unsigned num_symbols;
+    ng_trie *trie = NULL;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "IOO", &num_symbols, &symbols_object, &ends_object)) return NULL;
+    Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
+    size_t num = ends ? (size_t)ends->len / 8 : 0;
+    Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
+    if (symbols) {
+        Py_BEGIN_ALLOW_THREADS
+        trie = ng_trie_new(num_symbols, symbols->buf, ends->buf, num);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    return trie ? PyCapsule_New(trie, "nlpkit.trie", drop_trie) : PyErr_NoMemory();
+}
+
+static PyObject *trie_find(PyObject *self, PyObject *args) {
+    PyObject *capsule, *symbols_object, *ends_object, *result = NULL;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOO", &capsule, &symbols_object, &ends_object)) return NULL;
+    ng_trie *trie = as_trie(capsule);
+    Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
+    size_t num = ends ? (size_t)ends->len / 8 : 0;
+    Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
+    if (trie && symbols && (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 4)))) {
+        uint32_t *words = (uint32_t *)PyByteArray_AsString(result);
+        uint64_t start = 0;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t i = 0; i < num; ++i) {
+            uint64_t end = ((const uint64_t *)ends->buf)[i];
+            words[i] = ng_trie_find(trie, (const uint32_t *)symbols->buf + start, end - start);
+            start = end;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    return result;
+}
+
+static PyObject *cut(PyObject *self, PyObject *args) {
+    PyObject *capsule, *data_object, *trie_capsule, *words_object, *symbols_object, *result = NULL;
+    Py_ssize_t from, to;
+    int max_order, failed = 0;
+    ng_intern longer = {0};
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOnnOiOO", &capsule, &data_object, &from, &to, &trie_capsule, &max_order, &words_object,
+                          &symbols_object))
+        return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    ng_trie *trie = as_trie(trie_capsule);
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0);
+    Py_buffer *words = data ? hold(&all, words_object, 1, 8, 0) : NULL;
+    Py_buffer *symbols = words ? hold(&all, symbols_object, 1, 8, trie ? trie->num_symbols + 1u : 0) : NULL;
+    if (alphabet && trie && symbols && !check_range(data, from, to)) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = ng_cut((ng_text){alphabet, data->buf, (size_t)data->len}, (size_t)from, (size_t)to, trie, max_order,
+                        words->buf, symbols->buf, &longer);
+        Py_END_ALLOW_THREADS
+        result = failed ? PyErr_NoMemory() : intern_tuple(&longer);
+    }
+    release(&all);
+    ng_intern_free(&longer);
+    return result;
+}
+
+static PyObject *match(PyObject *self, PyObject *args) {
+    PyObject *capsule, *data_object, *trie_capsule, *wanted_object, *counts_object, *places_object, *result = NULL;
+    Py_ssize_t from, to;
+    int failed = 0;
+    unsigned long long base;
+    ng_matches matches = {0};
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOnnOOOOiK", &capsule, &data_object, &from, &to, &trie_capsule, &wanted_object,
+                          &counts_object, &places_object, &matches.num_places, &base))
+        return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    ng_trie *trie = as_trie(trie_capsule);
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0), *wanted = data ? hold(&all, wanted_object, 0, 1, 0) : NULL;
+    size_t num = wanted ? (size_t)wanted->len : 0;
+    Py_buffer *counts = wanted ? hold(&all, counts_object, 1, 8, num) : NULL;
+    Py_buffer *places = counts ? hold(&all, places_object, 1, 8, num * (size_t)matches.num_places) : NULL;
+    if (alphabet && trie && places && !check_range(data, from, to)) {
+        matches.wanted = wanted->buf;
+        matches.counts = counts->buf;
+        matches.places = places->buf;
+        matches.base = base;
+        Py_BEGIN_ALLOW_THREADS
+        failed = ng_match((ng_text){alphabet, data->buf, (size_t)data->len}, (size_t)from, (size_t)to, trie, &matches);
+        Py_END_ALLOW_THREADS
+        result = failed ? PyErr_NoMemory() : bytes_of((const char *)matches.neighbours, matches.num_neighbours * 8);
+    }
+    release(&all);
+    free(matches.neighbours);
+    return result;
+}
+
+static PyObject *mark(PyObject *self, PyObject *args) {
+    PyObject *capsule, *data_object, *trie_capsule, *marks_object;
+    int failed = 0;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OOOO", &capsule, &data_object, &trie_capsule, &marks_object)) return NULL;
+    ng_alphabet *alphabet = as_alphabet(capsule);
+    ng_trie *trie = as_trie(trie_capsule);
+    Py_buffer *data = hold(&all, data_object, 0, 1, 0), *marks = data ? hold(&all, marks_object, 1, 1, 0) : NULL;
+    if (alphabet && trie && marks) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = ng_mark((ng_text){alphabet, data->buf, (size_t)data->len}, trie, marks->buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    if (PyErr_Occurred()) return NULL;
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"alphabet_new", alphabet_new, METH_VARARGS, "alphabet_new(classes) -> alphabet"},
+    {"alphabet_add", alphabet_add, METH_VARARGS, "alphabet_add(alphabet, blob, ends, counts) -> unit numbers"},
+    {"alphabet_units", alphabet_units, METH_VARARGS, "alphabet_units(alphabet) -> (blob, ends, counts)"},
+    {"alphabet_counts", alphabet_counts, METH_VARARGS, "alphabet_counts(alphabet) -> counts by code point"},
+    {"alphabet_freeze", alphabet_freeze, METH_VARARGS, "alphabet_freeze(alphabet, point_symbols, unit_symbols)"},
+    {"boundary", boundary, METH_VARARGS, "boundary(data, at) -> at"},
+    {"code_points", code_points, METH_VARARGS, "code_points(data, start, end) -> number"},
+    {"code_points_at", code_points_at, METH_VARARGS, "code_points_at(data, start, bytes, points)"},
+    {"decode", decode, METH_VARARGS, "decode(alphabet, data, start, end, symbols, offsets, counting) -> (num, code_points, broken, first_broken)"},
+    {"decode_ahead", decode_ahead, METH_VARARGS, "decode_ahead(alphabet, data, start, most, symbols) -> num"},
+    {"histogram", histogram, METH_VARARGS, "histogram(symbols, num, point_symbols, unit_symbols, histogram)"},
+    {"scatter", scatter, METH_VARARGS, "scatter(symbols, owned, num, point_symbols, unit_symbols, bits, depth, wide, cursors, keys)"},
+    {"sort", sort, METH_VARARGS, "sort(keys, counts, starts, sizes, first, last, bits, depth, wide)"},
+    {"grams", grams, METH_VARARGS, "grams(run, first, last, order, min_count, rare, table, shift) -> [(symbols, counts, right)]"},
+    {"lefts", lefts, METH_VARARGS, "lefts(run, first, last, trie, rare, table, shift, left, seen)"},
+    {"merge", merge, METH_VARARGS, "merge(runs, first, last, sizes, keys, counts)"},
+    {"gram_counts", gram_counts, METH_VARARGS, "gram_counts(run, symbols, ends) -> counts"},
+    {"remap", remap, METH_VARARGS, "remap(run, new_symbols, bits, wide, keys)"},
+    {"trie_new", trie_new, METH_VARARGS, "trie_new(num_symbols, symbols, ends) -> trie"},
+    {"trie_find", trie_find, METH_VARARGS, "trie_find(trie, symbols, ends) -> words"},
+    {"cut", cut, METH_VARARGS, "cut(alphabet, data, start, end, trie, max_order, words, symbols) -> (blob, ends, counts)"},
+    {"match", match, METH_VARARGS, "match(alphabet, data, start, end, trie, wanted, counts, places, num_places, base) -> neighbours"},
+    {"mark", mark, METH_VARARGS, "mark(alphabet, data, trie, marks)"},
+    {0},
+};
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, methods, slots, 0, 0, 0};
+PyMODINIT_FUNC PyInit__kernel(void) { return PyModuleDef_Init(&module); }

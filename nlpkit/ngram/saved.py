@@ -1,0 +1,207 @@
+"""Saved counts: a run and its symbols in one file, and the merging of several."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpkit.errors import InputError
+from nlpkit.ngram import _kernel
+from nlpkit.ngram.alphabet import Alphabet, make_alphabet
+from nlpkit.ngram.grams import word_ends
+from nlpkit.ngram.passes import NOWHERE, Words
+from nlpkit.ngram.runs import Run, RunStore, ends_of, key_layout, key_type
+
+MAGIC = b"nlpkit n-gram counts 1\n"
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The counted grams of some text, with the symbols they are made of."""
+
+    alphabet: Alphabet
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Counts read from a file: symbols without a kernel, grams where the file has them.
+
+    Attributes:
+        names: Text of each symbol; names[0] is "".
+        symbol_counts: Occurrences of each symbol.
+        num_characters: Symbols 1 .. num_characters are single characters, the rest units.
+        num_all_symbols: Symbols of the text.
+        split_latin: Whether Latin letters and digits were counted one by one.
+    """
+
+    names: list[str]
+    symbol_counts: NDArray[np.uint64]
+    num_characters: int
+    num_all_symbols: int
+    split_latin: bool
+    run: Run
+
+
+def is_saved_counts(data: Any) -> bool:
+    """Tell whether bytes are a file of saved counts."""
+    return bytes(data[: len(MAGIC)]) == MAGIC
+
+
+def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None:
+    """Write counts to a binary file: a line of magic, a header of JSON, then sizes, keys and counts.
+
+    The run is packed on the way.
+    """
+    alphabet, run = counted.alphabet, counted.run
+    run.pack()
+    arrays = [memoryview(run.sizes).cast("B"), memoryview(run.keys).cast("B"), memoryview(run.counts).cast("B")]
+    check = 0
+    for array in arrays:
+        check = zlib.crc32(array, check)
+    header = json.dumps(
+        {
+            "names": alphabet.names,
+            "symbol_counts": alphabet.counts.tolist(),
+            "num_characters": alphabet.num_characters,
+            "num_all_symbols": alphabet.num_all_symbols,
+            "split_latin": split_latin,
+            "depth": run.depth,
+            "crc32": check,
+        },
+        ensure_ascii=False,
+    ).encode()
+    start = -(-(len(MAGIC) + 9 + len(header)) // _ALIGNMENT) * _ALIGNMENT
+    file.write(MAGIC + f"{start:08d}\n".encode() + header)
+    file.write(b" " * (start - len(MAGIC) - 9 - len(header)))
+    for array in arrays:
+        file.write(array)
+
+
+def load_counts(path: Path) -> Saved:
+    """Map a file of saved counts.
+
+    Raises:
+        InputError: The file is missing, unreadable, damaged, or no file of saved counts.
+    """
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the file is empty"
+        raise InputError(f"{path}: {reason}", hint="write one with --save-counts") from None
+    if not is_saved_counts(data):
+        raise InputError(f"{path}: these are no saved counts", hint="write some with --save-counts")
+    try:
+        return _read(data)
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise InputError(f"{path}: the saved counts are damaged", hint="write them again with --save-counts") from None
+
+
+def _read(data: mmap.mmap) -> Saved:
+    place = len(MAGIC) + 9
+    start = int(data[len(MAGIC) : place])
+    header = json.loads(data[place:start])
+    names = [str(name) for name in header["names"]]
+    bits, wide = key_layout(len(names) - 1, header["depth"])
+    sizes = np.frombuffer(data, np.uint64, len(names), start)
+    num = int(sizes.sum())
+    keys = np.frombuffer(data, key_type(wide), num, start + sizes.nbytes)
+    counts = np.frombuffer(data, np.uint32, num, start + sizes.nbytes + keys.nbytes)
+    with memoryview(data) as view, view[start:] as arrays:
+        if zlib.crc32(arrays) != header["crc32"]:
+            raise ValueError("checksum")
+    run = Run(ends_of(sizes), sizes, keys, counts, bits, header["depth"], wide, (data,))
+    symbol_counts = np.array(header["symbol_counts"], np.uint64)
+    if len(symbol_counts) != len(names):
+        raise ValueError("symbol counts")
+    return Saved(
+        names, symbol_counts, int(header["num_characters"]), int(header["num_all_symbols"]), bool(header["split_latin"]), run
+    )
+
+
+def _united(parts: Sequence[Saved | Alphabet], classes: NDArray[np.uint8]) -> Alphabet:
+    """One alphabet of all symbols of the parts."""
+    totals: dict[tuple[bool, str], int] = {}
+    num_all_symbols = 0
+    for part in parts:
+        numbers = part.counts if isinstance(part, Alphabet) else part.symbol_counts
+        num_all_symbols += part.num_all_symbols
+        for symbol, (name, number) in enumerate(zip(part.names[1:], numbers[1:].tolist(), strict=True), 1):
+            key = (symbol > part.num_characters, name)
+            totals[key] = totals.get(key, 0) + number
+    characters = sorted(name for is_unit, name in totals if not is_unit)
+    units = [name for is_unit, name in totals if is_unit]
+    return make_alphabet(
+        classes,
+        np.array([ord(name) for name in characters], np.uint32),
+        np.array([totals[False, name] for name in characters], np.uint64),
+        [unit.encode() for unit in units],
+        np.array([totals[True, unit] for unit in units], np.uint64),
+        num_all_symbols,
+    )
+
+
+def merge_counts(
+    text: Counted | None, saved: Sequence[Saved], classes: NDArray[np.uint8], *, store: Callable[[], RunStore], memory_bytes: int
+) -> Counted:
+    """Add up the counts of texts and of files; they have the same depth.
+
+    Raises:
+        ValueError: The grams of all their symbols do not fit in 128 bits.
+        OutputError: The disk is full.
+    """
+    alphabets: list[Saved | Alphabet] = [*saved] if text is None else [text.alphabet, *saved]
+    runs = [part.run for part in saved] if text is None else [text.run, *[part.run for part in saved]]
+    whole = _united(alphabets, classes)
+    runs_on_disk = store()
+    for part, run in zip(alphabets, runs, strict=True):
+        runs_on_disk.add(_renumber(run, part.names, part.num_characters, whole))
+    return Counted(whole, runs_on_disk.merged(memory_bytes))
+
+
+def occurrences_in(saved: Saved, words: Words, names: list[str], num_characters: int) -> NDArray[np.uint64]:
+    """Occurrences of words, whose symbols have these names, in saved counts.
+
+    Of a word longer than the counted grams: those of its rarest window, which is an upper bound.
+    """
+    number_of = {(symbol > saved.num_characters, name): symbol for symbol, name in enumerate(saved.names)}
+    absent = len(saved.names)
+    new = np.array([number_of.get((symbol > num_characters, name), absent) for symbol, name in enumerate(names)])
+    least = np.full(len(words), NOWHERE, np.uint64)
+    lengths, starts = words.lengths, words.starts.astype(np.int64)
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        window = min(length, saved.run.depth)
+        for shift in range(length - window + 1):
+            symbols = new[words.symbols[starts[rows][:, None] + np.arange(shift, shift + window)]]
+            known = (symbols != absent).all(axis=1)
+            counts = np.zeros(len(rows), np.uint64)
+            grams = symbols[known].astype(np.uint32)
+            found = _kernel.gram_counts(saved.run.kernel, grams, word_ends(len(grams), window))
+            counts[known] = np.frombuffer(found, np.uint64)
+            least[rows] = np.minimum(least[rows], counts)
+    return least
+
+
+def _renumber(run: Run, names: list[str], num_characters: int, whole: Alphabet) -> Run:
+    """The run with the symbols of a larger alphabet; their order, and so that of the keys, stays."""
+    number_of = {(symbol > whole.num_characters, name): symbol for symbol, name in enumerate(whole.names)}
+    new = np.array([number_of[symbol > num_characters, name] for symbol, name in enumerate(names)], np.uint32)
+    bits, wide = key_layout(whole.size, run.depth)
+    run.pack()
+    keys = np.empty(len(run.keys), key_type(wide))
+    _kernel.remap(run.kernel, new, bits, wide, keys)
+    run.forget()
+    sizes = np.zeros(whole.size + 1, np.uint64)
+    sizes[new] = run.sizes
+    return Run(ends_of(sizes), sizes, keys, run.counts, bits, run.depth, wide, run.maps)
