@@ -85,9 +85,7 @@ resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
 print(memory_available())
 """
     root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=root, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=root, check=True)
     assert 0 < int(done.stdout) < 400 << 20
 
 

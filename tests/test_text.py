@@ -420,9 +420,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
 RECORDS = '{"text": "天地"}\r\n\n{"id": 7, "text": "a\\nb"}'
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jsonl", "a.ndjson", "a.jsonl.gz", "A.JSONL.XZ", "a.ndjson.zst"]
-)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.jsonl.gz", "A.JSONL.XZ", "a.ndjson.zst"])
 def test_takes_the_texts_of_json_lines_by_ending(put, name):
     pack = PACKERS.get(Path(name).suffix.lower(), bytes)
     path = put(name, pack(RECORDS.encode()))
@@ -441,9 +439,7 @@ def test_takes_the_texts_of_any_file_when_a_key_is_given(put):
 
 
 def test_reads_json_lines_in_another_encoding(put):
-    assert read(put("a.jsonl", RECORDS.encode("utf-16")), encoding="utf-16") == [
-        "天地\na\nb\n".encode()
-    ]
+    assert read(put("a.jsonl", RECORDS.encode("utf-16")), encoding="utf-16") == ["天地\na\nb\n".encode()]
 
 
 BAD_RECORDS = {

@@ -41,9 +41,7 @@ def root(
     ctx: typer.Context,
     quiet: Quiet = False,
     verbose: Verbose = 0,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback for every error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback for every error.")] = False,
     version: Annotated[
         bool,
         typer.Option(

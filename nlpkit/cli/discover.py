@@ -41,36 +41,44 @@ def discover(
     max_order: Annotated[int, typer.Option(min=2, max=8, help="Longest n-gram that is counted.")] = 4,
     new_only: Annotated[
         bool | None,
-        typer.Option("--new-only/--all", help="Leave out known words, or mark them.", show_default="new only"),
+        typer.Option(
+            "--new-only/--all", help="Leave out known words, or mark them.", show_default="new only"
+        ),
     ] = None,
     known: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Dictionary of known words, a word at the start of each line; jieba is jieba's own. Repeatable.",
+            help="Dictionary of known words, one a line; jieba is jieba's own. Repeatable.",
             show_default="jieba",
         ),
     ] = None,
     background: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Text or saved counts to compare with: ranks by log-likelihood ratio. Repeatable."
+            metavar="FILE",
+            help="Text or saved counts to compare with: ranks by log-likelihood ratio. Repeatable.",
         ),
     ] = None,
     split_latin: Annotated[
-        bool, typer.Option("--split-latin", help="Count Latin letters and digits one by one, not as units.")
+        bool,
+        typer.Option("--split-latin", help="Count Latin letters and digits one by one, not as units."),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the best N words.", show_default="all")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only the best N words.", show_default="all"),
     ] = None,
     counts: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Add saved counts to those of the text. Repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Add saved counts to those of the text. Repeatable."),
     ] = None,
     save_counts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save the counts of this run.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Save the counts of this run.", show_default=False),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write a page to look at, too.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page to look at, too.", show_default=False),
     ] = None,
     format: Annotated[
         Literal["table", "jsonl", "tsv", "jieba"] | None,
@@ -132,7 +140,9 @@ def discover(
             known=stack.enter_context(open_known(known or DEFAULT_KNOWN, spool_bytes=memory // 4, tmp=tmp)),
             counts=counts or (),
             keep_counts=saved is not None,
-            background=stack.enter_context(open_background(background or (), spool_bytes=memory // 4, tmp=tmp)),
+            background=stack.enter_context(
+                open_background(background or (), spool_bytes=memory // 4, tmp=tmp)
+            ),
             threads=threads or default_threads(),
             memory_bytes=memory,
             tmp=tmp,
@@ -152,13 +162,15 @@ def _tell(stats: CorpusStats, num_words: int, sources: "list[Source]", on_error:
     if stats.num_broken:
         text = f"broken UTF-8: {stats.num_broken:,} sequences, the first at code point {stats.first_broken:,}"
         if on_error == "fail":
-            raise InputError(text, hint="--on-error skip takes them as breaks; --encoding reads other encodings")
+            raise InputError(
+                text, hint="--on-error skip takes them as breaks; --encoding reads other encodings"
+            )
         messages.warn(text)
     if sources and not stats.num_symbols:
         messages.warn("the text has no words: it is empty, or has no letters")
     elif not num_words:
         messages.warn(f"no word found; the least count was {stats.min_count}: see --min-count and --all")
     messages.info(
-        f"{stats.num_bytes:,} bytes, {stats.num_symbols:,} symbols, {stats.num_distinct_symbols:,} different; "
-        f"{num_words:,} words with at least {stats.min_count} occurrences"
+        f"{stats.num_bytes:,} bytes, {stats.num_symbols:,} symbols, {stats.num_distinct_symbols:,} "
+        f"different; {num_words:,} words with at least {stats.min_count} occurrences"
     )

@@ -47,7 +47,8 @@ def least_cohesion(order: int) -> float:
 def cohesive_rows(table: GramTable, order: int) -> NDArray[np.int64]:
     """Rows of the grams of one order that hold together."""
     rows = table.rows(order)
-    return np.flatnonzero(table.cohesion[rows] >= least_cohesion(order)) + rows.start
+    kept: NDArray[np.int64] = np.flatnonzero(table.cohesion[rows] >= least_cohesion(order)) + rows.start
+    return kept
 
 
 def gram_words(table: GramTable, rows: NDArray[np.int64]) -> Words:

@@ -9,7 +9,9 @@ from nlpkit.discover.candidates import Candidates
 from nlpkit.ngram.alphabet import Alphabet
 from nlpkit.ngram.grams import NOT_FOUND, GramTable
 
-_FUNCTION = "的了是在和与及或而将被把由从向对以也都就很最更再又并且所这那每各某该其您你我他她它会要让等得于为到说"
+_FUNCTION = (
+    "的了是在和与及或而将被把由从向对以也都就很最更再又并且所这那每各某该其您你我他她它会要让等得于为到说"
+)
 _LEFT_ONLY = "想能只仅还已曾正仍才却则亦未暂请比当使至不没有使令"
 _RIGHT_ONLY = "给着中上下内里后前时"
 _NUMERALS = "〇零一二两三四五六七八九十百千万亿几第半数"
@@ -27,9 +29,14 @@ def _is_number(alphabet: Alphabet) -> NDArray[np.bool_]:
     return np.array([name.isdigit() for name in alphabet.names])
 
 
-def _is_gram(table: GramTable, symbols: NDArray[np.uint32], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    rows = table.find(symbols)
-    return (rows != NOT_FOUND) & kept[np.where(rows == NOT_FOUND, 0, rows)]
+def _stands_alone(
+    table: GramTable, kept: NDArray[np.bool_], rest: NDArray[np.uint32], counts: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Tell which rests of words, of these counts, are kept grams that mostly occur without the word."""
+    rows = table.find(rest)
+    there = np.where(rows == NOT_FOUND, 0, rows)
+    alone: NDArray[np.bool_] = (rows != NOT_FOUND) & kept[there] & (table.counts[there] >= 2 * counts)
+    return alone
 
 
 def phrase_edges(
@@ -37,14 +44,16 @@ def phrase_edges(
 ) -> NDArray[np.bool_]:
     """Tell which candidates are a phrase by their edges.
 
-    A number at an edge makes a phrase. A free symbol (function word, numeral, measure word) at an edge makes one
-    where what remains is a kept gram itself; of two symbols, where they do not hold together strongly.
+    A number at an edge makes a phrase. A free symbol (function word, numeral, measure word) at an edge
+    makes one where what remains is a kept gram that mostly occurs alone; of two symbols, where they do not
+    hold together strongly.
 
     Args:
         kept: Which grams of the table hold together, shape (num grams,).
     """
     words = candidates.words
-    lengths, starts, ends = words.lengths, words.starts.astype(np.int64), words.ends.astype(np.int64)
+    lengths = words.lengths
+    starts, ends = words.starts.astype(np.int64), words.ends.astype(np.int64)
     number = _is_number(alphabet)
     free_left, free_right = _flags(alphabet, _FREE_LEFT), _flags(alphabet, _FREE_RIGHT)
     left, right = words.symbols[starts], words.symbols[ends - 1]
@@ -54,7 +63,7 @@ def phrase_edges(
     for length in range(3, len(table.symbols) + 2):
         rows = np.flatnonzero(lengths == length)
         symbols = words.symbols[starts[rows][:, None] + np.arange(length)]
-        rest_is_gram = _is_gram(table, symbols[:, 1:], kept) & free_left[left[rows]]
-        rest_is_gram |= _is_gram(table, symbols[:, :-1], kept) & free_right[right[rows]]
-        phrase[rows] |= rest_is_gram
+        counts = candidates.counts[rows]
+        phrase[rows] |= free_left[left[rows]] & _stands_alone(table, kept, symbols[:, 1:], counts)
+        phrase[rows] |= free_right[right[rows]] & _stands_alone(table, kept, symbols[:, :-1], counts)
     return phrase

@@ -31,7 +31,8 @@ from nlpkit.ngram.grams import GramTable, gram_statistics
 from nlpkit.ngram.passes import (
     NOWHERE,
     Words,
-    code_point_offsets, cut_by_connection,
+    code_point_offsets,
+    cut_by_connection,
     find_occurrences,
 )
 from nlpkit.ngram.runs import RunStore
@@ -160,7 +161,9 @@ def discover(texts: Sequence[Any], settings: Settings, *, progress: Progress = n
     Cost: time linear in the text; about 6 bytes of memory a byte of text up to `memory_bytes`, then disk.
     """
     with ExitStack() as stack:
-        corpus, counted = _count(texts, settings, lambda: stack.enter_context(RunStore(settings.tmp)), progress)
+        corpus, counted = _count(
+            texts, settings, lambda: stack.enter_context(RunStore(settings.tmp)), progress
+        )
     words = _seed_candidates if settings.method == "cohesion" else _gated_candidates
     found, ranks = words(corpus, settings, progress)
     known = _known(corpus, found, settings)
@@ -192,9 +195,16 @@ def _count(
     )
     counted = Counted(alphabet, run)
     if saved:
-        counted = merge_counts(counted if texts else None, saved, classes, store=store, memory_bytes=memory // 4)
+        counted = merge_counts(
+            counted if texts else None, saved, classes, store=store, memory_bytes=memory // 4
+        )
     table = gram_statistics(
-        counted.run, counted.alphabet, settings.max_order, min_count, threads=settings.threads, progress=progress
+        counted.run,
+        counted.alphabet,
+        settings.max_order,
+        min_count,
+        threads=settings.threads,
+        progress=progress,
     )
     return _Corpus(census, counted.alphabet, min_count, table), counted if settings.keep_counts else None
 
@@ -204,7 +214,7 @@ def _load(path: Path, settings: Settings) -> Saved:
     if saved.run.depth != settings.max_order + 1 or saved.split_latin != settings.splits_latin:
         raise InputError(
             f"{path}: counted with other settings",
-            hint=f"use --max-order {saved.run.depth - 1} and {'' if saved.split_latin else 'no '}--split-latin",
+            hint=f"use --max-order {saved.run.depth - 1} with{'' if saved.split_latin else 'out'} --split-latin",
         )
     return saved
 
@@ -235,8 +245,8 @@ def _gated_candidates(
 
 def _gate(candidates: Candidates) -> Candidates:
     entropy = np.minimum(candidates.left_entropy, candidates.right_entropy)
-    passed = scores.is_word(candidates.counts, candidates.words.lengths, candidates.cohesion, entropy)
-    return candidates.take(np.flatnonzero(passed))
+    needed = scores.least_entropy(candidates.counts, candidates.words.lengths)
+    return candidates.take(np.flatnonzero(entropy >= needed))
 
 
 def _counted(corpus: _Corpus, candidates: Candidates, settings: Settings, progress: Progress) -> Candidates:
@@ -264,7 +274,11 @@ def _scores(corpus: _Corpus, candidates: Candidates, settings: Settings) -> NDAr
         return scores.newness_score(candidates.counts, num_here, there, num_there)
     entropy = np.minimum(candidates.left_entropy, candidates.right_entropy)
     return scores.frequency_score(
-        candidates.counts, candidates.words.lengths, candidates.cohesion, entropy, settings.max_order
+        candidates.counts,
+        candidates.words.lengths,
+        candidates.cohesion,
+        entropy,
+        settings.max_order,
     )
 
 
@@ -307,7 +321,11 @@ def _seed_candidates(
     long = np.flatnonzero(pieces.longer_counts >= min_count)
     longer = _counted(corpus, longer_candidates(table, pieces.longer.take(long)), settings, progress)
     candidates = join_candidates([gram_candidates(table, np.concatenate([single, rows[often]])), longer])
-    counts = [pieces.symbol_counts[table.symbols[0][single, 0]], pieces.kept_counts[often], pieces.longer_counts[long]]
+    counts = [
+        pieces.symbol_counts[table.symbols[0][single, 0]],
+        pieces.kept_counts[often],
+        pieces.longer_counts[long],
+    ]
     return candidates, np.concatenate(counts).astype(np.float64)
 
 

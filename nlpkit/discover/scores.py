@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,31 +12,20 @@ from nlpkit.discover.candidates import COHESION_PER_SYMBOL
 _ENTROPY_OF_TWO = 1.5  # nats that both sides of a word of two symbols need
 _ENTROPY_PER_SYMBOL = 0.25  # and more for each further one
 _ENTROPY_PER_LOG_COUNT = 0.6  # but never more than this part of what the count allows
-_WORD_COHESION = {3: 4.5, 4: 6.5}  # more than it takes to hold together
 _MOST_EXCESS = 6.0
 
 
 def default_min_count(num_symbols: int) -> int:
     """Least count that grows with the fourth root of the text: 2 for a page, 5 for 85 KB, 31 for 100 MB."""
-    return max(2, round(num_symbols**0.25 / 2.4))
+    return max(2, round(math.sqrt(math.sqrt(num_symbols)) / 2.4))
 
 
 def least_entropy(counts: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
     """Entropy that the poorer side of a word needs, in nats."""
     by_length = _ENTROPY_OF_TWO + _ENTROPY_PER_SYMBOL * np.clip(lengths - 2, 0, None)
     by_count = _ENTROPY_PER_LOG_COUNT * np.log(np.maximum(counts, 1).astype(np.float64))
-    return np.minimum(by_length, by_count)
-
-
-def is_word(
-    counts: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    cohesion: NDArray[np.float64],
-    entropy: NDArray[np.float64],
-) -> NDArray[np.bool_]:
-    """Tell which candidates pass; entropy is that of the poorer side."""
-    gate = np.vectorize(lambda length: _WORD_COHESION.get(length, 0.0), otypes=[float])(lengths)
-    return (cohesion >= gate) & (entropy >= least_entropy(counts, lengths))
+    least: NDArray[np.float64] = np.minimum(by_length, by_count)
+    return least
 
 
 def frequency_score(
@@ -44,7 +35,7 @@ def frequency_score(
     entropy: NDArray[np.float64],
     max_order: int,
 ) -> NDArray[np.float64]:
-    """ln count + entropy / 2 + 0.3 x, where x is the cohesion beyond what holds the symbols together, at most 6.
+    """ln count + entropy / 2 + 0.3 x, where x is the cohesion beyond what keeps a gram, at most 6.
 
     A word longer than max_order has the cohesion of its weakest window of that length.
     """
@@ -55,9 +46,12 @@ def frequency_score(
 
 
 def newness_score(
-    counts: NDArray[np.uint64], num_symbols: int, background: NDArray[np.uint64], num_background: int
+    counts: NDArray[np.uint64],
+    num_symbols: int,
+    background: NDArray[np.uint64],
+    num_background: int,
 ) -> NDArray[np.float64]:
-    """Signed log-likelihood ratio of each count against a background corpus; below zero: rarer here than there.
+    """Signed log-likelihood ratio of each count against a background corpus; negative: rarer here.
 
     Source: Dunning 1993, Accurate methods for the statistics of surprise and coincidence.
     """

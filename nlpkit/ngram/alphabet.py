@@ -1,8 +1,9 @@
-"""Symbols: what is counted. A character is one symbol, a run of Latin letters and digits (a unit) is one too."""
+"""Symbols: what is counted. A character is one, a run of Latin letters and digits (a unit) is one too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,9 @@ _UNIT_PARTS = (
 _SEED = ((0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A), (0x4E00, 0x9FA5))
 
 
-def _classes(characters: tuple[tuple[int, int], ...], unit_parts: tuple[tuple[int, int], ...]) -> NDArray[np.uint8]:
+def _classes(
+    characters: tuple[tuple[int, int], ...], unit_parts: tuple[tuple[int, int], ...]
+) -> NDArray[np.uint8]:
     classes = np.zeros(NUM_CODE_POINTS, np.uint8)
     for ranges, kind in ((characters, CHARACTER), (unit_parts, UNIT_PART)):
         for first, last in ranges:
@@ -73,7 +76,7 @@ def word_classes(*, split_latin: bool = False) -> NDArray[np.uint8]:
 
 
 def seed_classes() -> NDArray[np.uint8]:
-    """Classes of the seed algorithm: U+4E00–U+9FA5, ASCII letters and digits, each one by one; the rest breaks."""
+    """Classes of the seed algorithm: U+4E00–U+9FA5, ASCII letters and digits one by one; the rest breaks."""
     return _classes(_SEED, ())
 
 
@@ -109,8 +112,7 @@ class Alphabet:
 
 def split(blob: bytes | bytearray, ends: NDArray[np.uint64]) -> list[bytes]:
     """Cut a blob into the strings that end at `ends`."""
-    bounds = [0, *ends.tolist()]
-    return [bytes(blob[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [bytes(blob[start:end]) for start, end in pairwise([0, *ends.tolist()])]
 
 
 def join(strings: list[bytes]) -> tuple[bytes, NDArray[np.uint64]]:

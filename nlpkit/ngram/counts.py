@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.alphabet import NUM_CODE_POINTS, Alphabet, make_alphabet, split
 from nlpkit.ngram.runs import Run, RunStore, key_layout, key_type
-from nlpkit.ngram.shares import Progress, Share, bucket_ranges, cut_shares, no_progress, run_all, split_evenly
+from nlpkit.ngram.shares import (
+    Progress,
+    Share,
+    bucket_ranges,
+    cut_shares,
+    no_progress,
+    run_all,
+    split_evenly,
+)
 
 _SHARE_BYTES = 1 << 23
 _AHEAD = 8  # symbols that the keys of a share need from the next one, at most
@@ -65,7 +73,10 @@ class Census:
         blob, ends, counts = self.units
         chosen = np.flatnonzero(counts >= min_unit_count)
         starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]]) if len(ends) else ends
-        units = [bytes(blob[start:end]) for start, end in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)]
+        units = [
+            bytes(blob[start:end])
+            for start, end in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
+        ]
         return make_alphabet(
             self.classes, points, self.point_counts[points], units, counts[chosen], self.num_symbols
         )
@@ -82,7 +93,9 @@ class _Tally:
     owned: list[int]
 
 
-def _decode_share(kernel: _kernel.Alphabet, share: Share, counting: bool) -> tuple[NDArray[np.uint32], int, tuple[int, int, int, int]]:
+def _decode_share(
+    kernel: _kernel.Alphabet, share: Share, counting: bool
+) -> tuple[NDArray[np.uint32], int, tuple[int, int, int, int]]:
     """Symbols of a share with those just after it, how many are its own, and what was seen."""
     room = np.empty(share.end - share.start + _AHEAD, np.uint32)
     seen = _kernel.decode(kernel, share.data, share.start, share.end, room, None, counting)
@@ -137,11 +150,17 @@ def take_census(
     keep = 5 * sum(map(len, texts)) + threads * _FIXED_BYTES <= memory_bytes
     parts = split_evenly(shares, threads)
     tallies = run_all(
-        lambda part: _tally(classes, part, keep), parts, threads=threads, progress=progress, stage="read"
+        lambda part: _tally(classes, part, keep),
+        parts,
+        threads=threads,
+        progress=progress,
+        stage="read",
     )
     point_counts = np.zeros(NUM_CODE_POINTS, np.uint64)
     whole = _kernel.alphabet_new(classes) if len(tallies) != 1 else tallies[0].kernel
-    decoded, code_points, broken = [], [], []
+    decoded: list[Decoded] = []
+    code_points: list[int] = []
+    broken: list[tuple[int, int, int]] = []
     for tally in tallies:
         point_counts += np.frombuffer(_kernel.alphabet_counts(tally.kernel), np.uint64)
         blob, ends, counts = _kernel.alphabet_units(tally.kernel)
@@ -197,7 +216,9 @@ def _count_parts(parts: list[_Part], size: int, depth: int, threads: int, progre
         return histogram
 
     histograms = run_all(tally, parts, threads=threads)
-    total = np.sum(histograms, axis=0, dtype=np.uint64) if histograms else np.zeros(size + 1, np.uint64)
+    total: NDArray[np.uint64] = (
+        np.sum(histograms, axis=0, dtype=np.uint64) if histograms else np.zeros(size + 1, np.uint64)
+    )
     starts = np.concatenate([np.zeros(1, np.uint64), np.cumsum(total, dtype=np.uint64)])
     keys = np.empty(int(starts[-1]), key_type(wide))
     counts = np.empty(len(keys), np.uint32)
@@ -242,13 +263,18 @@ def _kept_parts(census: Census, alphabet: Alphabet) -> list[_Part]:
         1, alphabet.num_characters + 1, dtype=np.uint32
     )
     blob, ends, _ = census.units
-    numbers = {name.encode(): number for number, name in enumerate(alphabet.names) if number > alphabet.num_characters}
+    numbers = {
+        name.encode(): number
+        for number, name in enumerate(alphabet.names)
+        if number > alphabet.num_characters
+    }
     units = np.zeros(len(ends), np.uint32)
     if numbers:
         for unit, name in enumerate(split(blob, ends)):
             units[unit] = numbers.get(name, 0)
     return [
-        _Part(part.symbols, part.owned, _Numbering(points, units[part.unit_numbers])) for part in census.decoded
+        _Part(part.symbols, part.owned, _Numbering(points, units[part.unit_numbers]))
+        for part in census.decoded
     ]
 
 
@@ -257,7 +283,11 @@ def _read_parts(alphabet: Alphabet, shares: list[Share], threads: int) -> list[_
         got = [_decode_share(alphabet.kernel, share, False) for share in part]
         for share in part:
             share.forget()
-        return _Part([symbols for symbols, _, _ in got], [owned for _, owned, _ in got], _Numbering(None, None))
+        return _Part(
+            [symbols for symbols, _, _ in got],
+            [owned for _, owned, _ in got],
+            _Numbering(None, None),
+        )
 
     return run_all(read, split_evenly(shares, threads), threads=threads)
 
@@ -314,7 +344,9 @@ def count(
     census.decoded.clear()
     blocks = _blocks(census, room // 2, symbol_bytes)
     if len(blocks) == 1:
-        return _count_parts(_read_parts(alphabet, blocks[0], threads), alphabet.size, depth, threads, progress)
+        return _count_parts(
+            _read_parts(alphabet, blocks[0], threads), alphabet.size, depth, threads, progress
+        )
     runs = store()
     for number, block in enumerate(blocks):
         run = _count_parts(_read_parts(alphabet, block, threads), alphabet.size, depth, threads, no_progress)

@@ -107,7 +107,13 @@ class _Reader:
 
         def part(bounds: tuple[int, int]) -> list[tuple[bytearray, bytearray, bytearray]]:
             got = _kernel.grams(
-                self.run.kernel, *bounds, order, min_count, self.rare, self.fixed.table, self.fixed.shift
+                self.run.kernel,
+                *bounds,
+                order,
+                min_count,
+                self.rare,
+                self.fixed.table,
+                self.fixed.shift,
             )
             self.run.forget()
             return got
@@ -118,7 +124,11 @@ class _Reader:
             return np.frombuffer(b"".join([piece[number - 1][place] for piece in pieces]), kind)
 
         return [
-            [column(n, 0, np.uint32).reshape(-1, n), column(n, 1, np.uint64), column(n, 2, np.uint64)]
+            [
+                column(n, 0, np.uint32).reshape(-1, n),
+                column(n, 1, np.uint64),
+                column(n, 2, np.uint64),
+            ]
             for n in range(1, order + 1)
         ]
 
@@ -130,7 +140,15 @@ class _Reader:
             left, seen = np.zeros(len(counts), np.uint64), np.zeros(len(counts), np.uint64)
             for first, last in bounds:
                 _kernel.lefts(
-                    self.run.kernel, first, last, trie, self.rare, self.fixed.table, self.fixed.shift, left, seen
+                    self.run.kernel,
+                    first,
+                    last,
+                    trie,
+                    self.rare,
+                    self.fixed.table,
+                    self.fixed.shift,
+                    left,
+                    seen,
                 )
                 self.run.forget()
             return left, seen
@@ -142,7 +160,10 @@ class _Reader:
 
 
 def _cohesion(
-    symbols: NDArray[np.uint32], counts: NDArray[np.uint64], logs: NDArray[np.float64], trie: _kernel.Trie
+    symbols: NDArray[np.uint32],
+    counts: NDArray[np.uint64],
+    logs: NDArray[np.float64],
+    trie: _kernel.Trie,
 ) -> NDArray[np.float64]:
     """Cohesion of grams of one order; logs: ln(count / total) of all grams."""
     order = symbols.shape[1]
@@ -181,10 +202,14 @@ def gram_statistics(
     offsets = np.cumsum([0, *[len(counts) for _, counts, _ in orders]])
     counts = np.concatenate([counts for _, counts, _ in orders])
     ends = np.cumsum(np.repeat(np.arange(1, order + 1), np.diff(offsets)), dtype=np.uint64)
-    trie = _kernel.trie_new(alphabet.size, np.concatenate([symbols.ravel() for symbols, _, _ in orders]), ends)
+    trie = _kernel.trie_new(
+        alphabet.size, np.concatenate([symbols.ravel() for symbols, _, _ in orders]), ends
+    )
     progress("score", 1, 3)
     logs = np.log(counts.astype(np.float64) / total)
-    cohesions = run_all(lambda part: _cohesion(part[0], part[1], logs, trie), reversed(orders), threads=threads)
+    cohesions = run_all(
+        lambda part: _cohesion(part[0], part[1], logs, trie), reversed(orders), threads=threads
+    )
     progress("score", 2, 3)
     left = right = np.zeros(len(counts))
     if order < run.depth:
@@ -192,5 +217,11 @@ def gram_statistics(
         right = reader.fixed.entropy(np.concatenate([sums for _, _, sums in orders]), counts)
     progress("score", 3, 3)
     return GramTable(
-        [symbols for symbols, _, _ in orders], offsets, counts, left, right, np.concatenate(cohesions[::-1]), trie
+        [symbols for symbols, _, _ in orders],
+        offsets,
+        counts,
+        left,
+        right,
+        np.concatenate(cohesions[::-1]),
+        trie,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,7 @@ class Words:
     def texts(self, alphabet: Alphabet) -> list[str]:
         """The text of each word."""
         names = list(map(alphabet.names.__getitem__, self.symbols.tolist()))
-        bounds = [0, *self.ends.tolist()]
-        return ["".join(names[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+        return ["".join(names[start:end]) for start, end in pairwise([0, *self.ends.tolist()])]
 
     def trie(self, alphabet: Alphabet) -> _kernel.Trie:
         """The words as a trie of the kernel."""
@@ -64,7 +64,10 @@ def concatenate(parts: Sequence[Words]) -> Words:
     for part in parts:
         ends.append(part.ends + before)
         before += np.uint64(len(part.symbols))
-    return Words(np.concatenate([np.zeros(0, np.uint32), *[part.symbols for part in parts]]), np.concatenate(ends))
+    return Words(
+        np.concatenate([np.zeros(0, np.uint32), *[part.symbols for part in parts]]),
+        np.concatenate(ends),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +98,21 @@ def cut_by_connection(
 ) -> Pieces:
     """Cut the text only where no kept gram covers both sides, and count the pieces.
 
-    Pieces of 3 .. max_order symbols that are not kept, longer ones with a window that is not, and those beyond
-    64 symbols are left out.
+    Pieces of 3 .. max_order symbols that are not kept, longer ones with a window that is not, and those
+    beyond 64 symbols are left out.
 
     Source: Su Jianlin, word-discovery: longest connection and backtracking.
     """
     trie = kept.trie(alphabet)
-    kept_counts, symbol_counts = np.zeros(len(kept), np.uint64), np.zeros(alphabet.size + 1, np.uint64)
+    kept_counts, symbol_counts = (
+        np.zeros(len(kept), np.uint64),
+        np.zeros(alphabet.size + 1, np.uint64),
+    )
     found: dict[bytes, int] = {}
 
-    def part(share: Share) -> tuple[NDArray[np.uint64], NDArray[np.uint64], tuple[bytearray, bytearray, bytearray]]:
+    def part(
+        share: Share,
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], tuple[bytearray, bytearray, bytearray]]:
         words, symbols = np.zeros(len(kept), np.uint64), np.zeros(alphabet.size + 1, np.uint64)
         longer = _kernel.cut(
             alphabet.kernel, share.data, share.start, share.end, trie, max_order, words, symbols
@@ -118,7 +126,11 @@ def cut_by_connection(
         kept_counts += words
         symbol_counts += symbols
         start = 0
-        for end, count in zip(np.frombuffer(ends, np.uint64).tolist(), np.frombuffer(counts, np.uint64).tolist(), strict=True):
+        for end, count in zip(
+            np.frombuffer(ends, np.uint64).tolist(),
+            np.frombuffer(counts, np.uint64).tolist(),
+            strict=True,
+        ):
             piece = bytes(blob[start:end])
             found[piece] = found.get(piece, 0) + count
             start = end
@@ -147,7 +159,9 @@ class Occurrences:
     places: NDArray[np.uint64]
 
 
-def _count_keys(keys: NDArray[np.uint64], counts: NDArray[np.uint64] | None) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _count_keys(
+    keys: NDArray[np.uint64], counts: NDArray[np.uint64] | None
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Sorted distinct keys and their counts, added up."""
     if counts is None:
         starts, sizes = np.array([0, len(keys)], np.uint64), np.zeros(1, np.uint64)
@@ -162,7 +176,10 @@ def _count_keys(keys: NDArray[np.uint64], counts: NDArray[np.uint64] | None) -> 
 
 
 def _entropies(
-    keys: NDArray[np.uint64], counts: NDArray[np.uint64], totals: NDArray[np.uint64], fixed: FixedPoint
+    keys: NDArray[np.uint64],
+    counts: NDArray[np.uint64],
+    totals: NDArray[np.uint64],
+    fixed: FixedPoint,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     sides = (keys >> np.uint64(32)).astype(np.int64)  # word, then side
     sums = np.zeros(2 * len(totals), np.uint64)
@@ -198,7 +215,9 @@ def find_occurrences(
     parts = split_evenly(shares, threads * 8)
     flags = np.where(wanted, np.uint8(2 if neighbours else 1), np.uint8(0))
 
-    def part(some: list[Share]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    def part(
+        some: list[Share],
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
         counts = np.zeros(len(words), np.uint64)
         places = np.full((len(words), num_places), NOWHERE, np.uint64)
         beside = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64))]
@@ -221,10 +240,14 @@ def find_occurrences(
         return counts, places, *_count_keys(keys, np.concatenate([counts for _, counts in beside]))
 
     results = run_all(part, parts, threads=threads, progress=progress, stage="find")
-    counts = np.sum([counts for counts, _, _, _ in results], axis=0, dtype=np.uint64) + np.zeros(len(words), np.uint64)
+    counts = np.sum([counts for counts, _, _, _ in results], axis=0, dtype=np.uint64) + np.zeros(
+        len(words), np.uint64
+    )
     places = np.full((len(words), num_places), NOWHERE, np.uint64)
     if num_places and results:
-        places = np.sort(np.concatenate([places for _, places, _, _ in results], axis=1), axis=1)[:, :num_places]
+        places = np.sort(np.concatenate([places for _, places, _, _ in results], axis=1), axis=1)[
+            :, :num_places
+        ]
     keys = np.concatenate([np.zeros(0, np.uint64), *[keys for _, _, keys, _ in results]])
     key_counts = np.concatenate([np.zeros(0, np.uint64), *[counts for _, _, _, counts in results]])
     symbols = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -245,7 +268,9 @@ def _text_bases(shares: Sequence[Share]) -> dict[int, int]:
     return bases
 
 
-def locate(shares: Sequence[Share], places: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def locate(
+    shares: Sequence[Share], places: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Share number, and byte in its text, of places in the texts joined."""
     bases = _text_bases(shares)
     starts = np.array([bases[share.text] + share.start for share in shares], np.uint64)
@@ -255,7 +280,11 @@ def locate(shares: Sequence[Share], places: NDArray[np.uint64]) -> tuple[NDArray
 
 
 def code_point_offsets(
-    shares: Sequence[Share], code_points: Sequence[int], places: NDArray[np.uint64], *, threads: int = 1
+    shares: Sequence[Share],
+    code_points: Sequence[int],
+    places: NDArray[np.uint64],
+    *,
+    threads: int = 1,
 ) -> NDArray[np.int64]:
     """Turn places in bytes of the texts joined into offsets in code points.
 
@@ -275,8 +304,9 @@ def code_point_offsets(
         if len(some):
             _kernel.code_points_at(shares[number].data, shares[number].start, some, points)
             shares[number].forget()
-        return points.astype(np.int64) + before[number]
+        found: NDArray[np.int64] = points.astype(np.int64) + before[number]
+        return found
 
-    found = np.empty(len(places), np.int64)
-    found[order] = np.concatenate(run_all(part, range(len(shares)), threads=threads))
-    return found
+    result = np.empty(len(places), np.int64)
+    result[order] = np.concatenate(run_all(part, range(len(shares)), threads=threads))
+    return result

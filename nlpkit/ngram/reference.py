@@ -1,4 +1,4 @@
-"""The slow, obvious twin of the kernel: the same statistics with Counter and strings. Tests hold the kernel to it."""
+"""The slow, obvious twin of the kernel: the same statistics with Counter and strings, for tests."""
 
 import math
 from collections import Counter
@@ -43,7 +43,9 @@ def count_grams(texts: Sequence[bytes], classes: NDArray[np.uint8], order: int) 
     return counts
 
 
-def entropies(counts: Counter[Gram], gram: Gram, min_count: int, classes: NDArray[np.uint8]) -> tuple[float, float]:
+def entropies(
+    counts: Counter[Gram], gram: Gram, min_count: int, classes: NDArray[np.uint8]
+) -> tuple[float, float]:
     """Left and right entropy of a gram, in nats, from the counts of grams one symbol longer.
 
     A break, and a unit that occurs less than min_count times, is one thing beside the gram.

@@ -149,21 +149,33 @@ class RunStore:
         return self._runs[0]
 
     def _write(
-        self, form: Run, sizes: NDArray[np.uint64], pieces: Iterable[tuple[NDArray[Any], NDArray[np.uint32]]]
+        self,
+        form: Run,
+        sizes: NDArray[np.uint64],
+        pieces: Iterable[tuple[NDArray[Any], NDArray[np.uint32]]],
     ) -> Run:
         """Write keys and counts piece by piece; `sizes` is complete once the pieces are."""
         keys_path, counts_path = Path(self._folder.name, "keys"), Path(self._folder.name, "counts")
         try:
             with keys_path.open("wb") as keys_file, counts_path.open("wb") as counts_file:
                 for keys, counts in pieces:
-                    keys_file.write(memoryview(keys).cast("B"))
-                    counts_file.write(memoryview(counts))
+                    keys_file.write(keys.view(np.uint8).data)
+                    counts_file.write(counts.data)
         except OSError as error:
             raise _disk_error(self._folder.name, error) from None
         num = int(sizes.sum())
         keys, keys_map = _place(key_type(form.wide), keys_path, num)
         counts, counts_map = _place(np.uint32, counts_path, num)
-        return Run(ends_of(sizes), sizes, keys, counts, form.bits, form.depth, form.wide, (keys_map, counts_map))
+        return Run(
+            ends_of(sizes),
+            sizes,
+            keys,
+            counts,
+            form.bits,
+            form.depth,
+            form.wide,
+            (keys_map, counts_map),
+        )
 
 
 def ends_of(sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -172,14 +184,16 @@ def ends_of(sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _disk_error(place: str | Path, error: OSError) -> OutputError:
-    return OutputError(f"{place}: {error.strerror}", hint="give a folder with room for temporary files with --tmp")
+    return OutputError(
+        f"{place}: {error.strerror}", hint="give a folder with room for temporary files with --tmp"
+    )
 
 
 def _merge(
     runs: list[Run], sizes: NDArray[np.uint64], memory_bytes: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.uint32]]]:
     """Yield the merged keys and counts of `runs` in pieces, and fill in the sizes."""
-    most = np.sum([run.sizes for run in runs], axis=0, dtype=np.uint64)
+    most: NDArray[np.uint64] = np.sum([run.sizes for run in runs], axis=0, dtype=np.uint64)
     data_type = key_type(runs[0].wide)
     for first, last in bucket_ranges(most, max(memory_bytes // (data_type.itemsize + 4), 1)):
         room = int(most[first:last].sum())

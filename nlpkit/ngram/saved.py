@@ -64,7 +64,11 @@ def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None
     """
     alphabet, run = counted.alphabet, counted.run
     run.pack()
-    arrays = [memoryview(run.sizes).cast("B"), memoryview(run.keys).cast("B"), memoryview(run.counts).cast("B")]
+    arrays = [
+        run.sizes.view(np.uint8).data,
+        run.keys.view(np.uint8).data,
+        run.counts.view(np.uint8).data,
+    ]
     check = 0
     for array in arrays:
         check = zlib.crc32(array, check)
@@ -104,7 +108,9 @@ def load_counts(path: Path) -> Saved:
     try:
         return _read(data)
     except (ValueError, KeyError, TypeError, IndexError):
-        raise InputError(f"{path}: the saved counts are damaged", hint="write them again with --save-counts") from None
+        raise InputError(
+            f"{path}: the saved counts are damaged", hint="write them again with --save-counts"
+        ) from None
 
 
 def _read(data: mmap.mmap) -> Saved:
@@ -125,7 +131,12 @@ def _read(data: mmap.mmap) -> Saved:
     if len(symbol_counts) != len(names):
         raise ValueError("symbol counts")
     return Saved(
-        names, symbol_counts, int(header["num_characters"]), int(header["num_all_symbols"]), bool(header["split_latin"]), run
+        names,
+        symbol_counts,
+        int(header["num_characters"]),
+        int(header["num_all_symbols"]),
+        bool(header["split_latin"]),
+        run,
     )
 
 
@@ -152,7 +163,12 @@ def _united(parts: Sequence[Saved | Alphabet], classes: NDArray[np.uint8]) -> Al
 
 
 def merge_counts(
-    text: Counted | None, saved: Sequence[Saved], classes: NDArray[np.uint8], *, store: Callable[[], RunStore], memory_bytes: int
+    text: Counted | None,
+    saved: Sequence[Saved],
+    classes: NDArray[np.uint8],
+    *,
+    store: Callable[[], RunStore],
+    memory_bytes: int,
 ) -> Counted:
     """Add up the counts of texts and of files; they have the same depth.
 
@@ -176,7 +192,9 @@ def occurrences_in(saved: Saved, words: Words, names: list[str], num_characters:
     """
     number_of = {(symbol > saved.num_characters, name): symbol for symbol, name in enumerate(saved.names)}
     absent = len(saved.names)
-    new = np.array([number_of.get((symbol > num_characters, name), absent) for symbol, name in enumerate(names)])
+    new = np.array(
+        [number_of.get((symbol > num_characters, name), absent) for symbol, name in enumerate(names)]
+    )
     least = np.full(len(words), NOWHERE, np.uint64)
     lengths, starts = words.lengths, words.starts.astype(np.int64)
     for length in np.unique(lengths).tolist():

@@ -16,9 +16,7 @@ HAS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev
 def shell(line, cwd):
     """Run a line of bash in which $demo is the program."""
     env = {**os.environ, "demo": f"{sys.executable} {DEMO}"}
-    return subprocess.run(
-        ["bash", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(["bash", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def test_domain_error_is_two_lines_and_its_exit_code(demo):

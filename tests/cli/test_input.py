@@ -55,9 +55,7 @@ def run(*args):
 
 
 def test_shared_options_are_read():
-    args = (
-        "--encoding GBK --text-key body --on-error fail --memory 1.5G --tmp /x --threads 2 --seed 3"
-    )
+    args = "--encoding GBK --text-key body --on-error fail --memory 1.5G --tmp /x --threads 2 --seed 3"
     assert json.loads(run(*args.split()).stdout) == ["gbk", "body", "fail", 3 << 29, "/x", 2, 3]
     assert json.loads(run().stdout) == ["utf-8", None, "skip", None, "None", None, 0]
 

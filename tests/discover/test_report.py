@@ -65,9 +65,7 @@ def embedded_words(page: str) -> list[Word]:
     assert data["columns"] == [field.name for field in fields(Word)]
     rows = [row for block in data["blocks"] for row in zip(*block, strict=True)]
     words = [Word(*row) for row in rows]
-    return [
-        Word(**{**asdict(w), "known": bool(w.known), "contexts": tuple(w.contexts)}) for w in words
-    ]
+    return [Word(**{**asdict(w), "known": bool(w.known), "contexts": tuple(w.contexts)}) for w in words]
 
 
 def test_every_field_of_every_word_can_be_read_back() -> None:
@@ -136,19 +134,12 @@ def test_refuses_a_figure_that_is_not_finite(figure: float) -> None:
 
 def test_page_loads_nothing_from_anywhere() -> None:
     page = page_of([])
-    assert (
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-        in page
-    )
-    assert not re.search(
-        r"https?:|//\w+\.|\bsrc=|\bhref=|@import|url\(|fetch\(|XMLHttp|import\(", page
-    )
+    assert "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';" in page
+    assert not re.search(r"https?:|//\w+\.|\bsrc=|\bhref=|@import|url\(|fetch\(|XMLHttp|import\(", page)
 
 
 def test_page_never_makes_markup_of_text() -> None:
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", page_of([])
-    )
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", page_of([]))
 
 
 def test_both_languages_name_the_same_texts() -> None:
@@ -325,8 +316,6 @@ def test_short_lists_make_no_odd_figure_in_a_browser(tmp_path: Path, words: list
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("language", "text"), [("zh-CN", "1 个词中的 1 个"), ("en-US", "1 of 1 words")]
-)
+@pytest.mark.parametrize(("language", "text"), [("zh-CN", "1 个词中的 1 个"), ("en-US", "1 of 1 words")])
 def test_page_speaks_the_language_of_the_browser(tmp_path: Path, language: str, text: str) -> None:
     assert text in dump(page_of([word("一")]), tmp_path, language)
