@@ -12,7 +12,7 @@ from nlpkit.ngram.grams import NOT_FOUND, GramTable
 _FUNCTION = (
     "的了是在和与及或而将被把由从向对以也都就很最更再又并且所这那每各某该其您你我他她它会要让等得于为到说"
 )
-_LEFT_ONLY = "想能只仅还已曾正仍才却则亦未暂请比当使至不没有使令"
+_LEFT_ONLY = "里想能只仅还已曾正仍才却则亦未暂请比当使至不没有使令"
 _RIGHT_ONLY = "给着中上下内里后前时"
 _NUMERALS = "〇零一二两三四五六七八九十百千万亿几第半数"
 _MEASURES = "个名次位件种年月日号项条届岁元时分秒余多枚人"
@@ -44,9 +44,9 @@ def phrase_edges(
 ) -> NDArray[np.bool_]:
     """Tell which candidates are a phrase by their edges.
 
-    A number at an edge makes a phrase. A free symbol (function word, numeral, measure word) at an edge
-    makes one where what remains is a kept gram that mostly occurs alone; of two symbols, where they do not
-    hold together strongly.
+    A number at an edge makes a phrase, and so do numerals alone. A free symbol (function word, numeral,
+    measure word) at an edge makes one where what remains is a kept gram that mostly occurs alone; of two
+    symbols, where they do not hold together strongly.
 
     Args:
         kept: Which grams of the table hold together, shape (num grams,).
@@ -54,10 +54,11 @@ def phrase_edges(
     words = candidates.words
     lengths = words.lengths
     starts, ends = words.starts.astype(np.int64), words.ends.astype(np.int64)
-    number = _is_number(alphabet)
+    number, numeral = _is_number(alphabet), _flags(alphabet, frozenset(_NUMERALS))
     free_left, free_right = _flags(alphabet, _FREE_LEFT), _flags(alphabet, _FREE_RIGHT)
     left, right = words.symbols[starts], words.symbols[ends - 1]
     phrase: NDArray[np.bool_] = (lengths > 1) & (number[left] | number[right])
+    phrase |= np.logical_and.reduceat(numeral[words.symbols], starts) if len(words) else phrase
     pairs = lengths == 2
     phrase |= pairs & (free_left[left] | free_right[right]) & (candidates.cohesion < _STRONG_COHESION)
     for length in range(3, len(table.symbols) + 2):

@@ -214,7 +214,7 @@ def _load(path: Path, settings: Settings) -> Saved:
     if saved.run.depth != settings.max_order + 1 or saved.split_latin != settings.splits_latin:
         raise InputError(
             f"{path}: counted with other settings",
-            hint=f"use --max-order {saved.run.depth - 1} with{'' if saved.split_latin else 'out'} --split-latin",
+            hint=f"they need --max-order {saved.run.depth - 1}{' --split-latin' if saved.split_latin else ''}",
         )
     return saved
 

@@ -1,5 +1,6 @@
 /* The binding, in the limited API of Python 3.11: buffers in, bytearrays and numbers out, no GIL while working.
  * What each function does is said in kernel.h; its types are in _kernel.pyi.
+ * Lengths and ranges are checked; that symbols, cursors and keys fit the alphabet they were made for is not.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -20,10 +21,8 @@ static void release(buffers *all) {
     while (all->num) PyBuffer_Release(all->held + --all->num);
 }
 
-/* A buffer of at least `room` items of `item` bytes, or NULL with an exception; None gives an empty one. */
+/* A buffer of at least `room` items of `item` bytes, or NULL with an exception. */
 static Py_buffer *hold(buffers *all, PyObject *object, int writable, size_t item, size_t room) {
-    static Py_buffer none;
-    if (object == Py_None) return &none;
     Py_buffer *view = all->held + all->num;
     if (PyObject_GetBuffer(object, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0) return NULL;
     all->num++;
@@ -31,7 +30,41 @@ static Py_buffer *hold(buffers *all, PyObject *object, int writable, size_t item
         PyErr_Format(PyExc_ValueError, "a buffer of %zd bytes is too short", view->len);
         return NULL;
     }
+    if (view->len && (uintptr_t)view->buf % (item < 8 ? item : 8)) {
+        PyErr_SetString(PyExc_ValueError, "a buffer is not aligned");
+        return NULL;
+    }
     return view;
+}
+
+/* The same, but None gives a buffer whose `buf` is NULL. */
+static Py_buffer *hold_or_none(buffers *all, PyObject *object, int writable, size_t item, size_t room) {
+    static Py_buffer none;
+    return object == Py_None ? &none : hold(all, object, writable, item, room);
+}
+
+static int check(int holds, const char *otherwise) {
+    if (!holds) PyErr_SetString(PyExc_ValueError, otherwise);
+    return holds ? 0 : -1;
+}
+
+/* Places that ascend up to `most`: ends of strings, starts of buckets. */
+static int check_ascending(const uint64_t *places, size_t num, uint64_t most) {
+    uint64_t before = 0;
+    for (size_t i = 0; i < num; before = places[i++])
+        if (places[i] < before || places[i] > most) return check(0, "the places do not ascend inside the data");
+    return 0;
+}
+
+static int check_keys(int bits, int depth, int wide) {
+    return check(bits >= 1 && bits <= 32 && depth >= 2 && depth <= NG_MAX_DEPTH && bits * (depth - 1) <= (wide ? 128 : 64),
+                 "no such form of key");
+}
+
+/* May the text of this alphabet be looked up in this trie, with so many entries for its words? */
+static int check_trie(const ng_alphabet *alphabet, const ng_trie *trie, size_t num_words) {
+    return check(alphabet->unit_symbols && alphabet->largest <= trie->num_symbols, "the trie is of another alphabet") ||
+           check(num_words >= trie->num_words, "a buffer is too short for the words of the trie");
 }
 
 static PyObject *bytes_of(const void *data, size_t size) {
@@ -39,9 +72,7 @@ static PyObject *bytes_of(const void *data, size_t size) {
 }
 
 static int check_range(const Py_buffer *data, Py_ssize_t from, Py_ssize_t to) {
-    if (from >= 0 && from <= to && to <= data->len) return 0;
-    PyErr_SetString(PyExc_ValueError, "the range is not inside the data");
-    return -1;
+    return check(from >= 0 && from <= to && to <= data->len, "the range is not inside the data");
 }
 
 static PyObject *intern_tuple(const ng_intern *table) {
@@ -71,14 +102,16 @@ static PyObject *alphabet_add(PyObject *self, PyObject *args) {
     Py_buffer *counts = ends ? hold(&all, counts_object, 0, 8, (size_t)ends->len / 8) : NULL;
     if (!alphabet || !blob || !ends || !counts) goto done;
     size_t num = (size_t)ends->len / 8;
+    if (check(!alphabet->unit_symbols, "the alphabet is frozen") || check_ascending(ends->buf, num, (uint64_t)blob->len))
+        goto done;
     result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 4));
     if (!result) goto done;
     uint32_t *numbers = (uint32_t *)PyByteArray_AsString(result);
     uint64_t start = 0;
     for (size_t i = 0; i < num; ++i) {
         uint64_t end = ((const uint64_t *)ends->buf)[i];
-        int64_t unit = end < start || end > (uint64_t)blob->len ? -1
-            : ng_intern_add(&alphabet->units, (const uint8_t *)blob->buf + start, end - start, ((const uint64_t *)counts->buf)[i]);
+        int64_t unit = ng_intern_add(&alphabet->units, (const uint8_t *)blob->buf + start, end - start,
+                                     ((const uint64_t *)counts->buf)[i]);
         if (unit < 0) {
             Py_DECREF(result);
             result = PyErr_NoMemory();
@@ -159,8 +192,8 @@ static PyObject *code_points_at(PyObject *self, PyObject *args) {
     Py_buffer *data = hold(&all, data_object, 0, 1, 0), *bytes = data ? hold(&all, bytes_object, 0, 8, 0) : NULL;
     size_t num = bytes ? (size_t)bytes->len / 8 : 0;
     Py_buffer *points = bytes ? hold(&all, points_object, 1, 8, num) : NULL;
-    Py_ssize_t last = num ? (Py_ssize_t)((const uint64_t *)bytes->buf)[num - 1] : from;
-    if (points && !check_range(data, from, last)) {
+    if (points && !check_range(data, from, data->len) && !check_ascending(bytes->buf, num, (uint64_t)data->len) &&
+        !check(!num || *(const uint64_t *)bytes->buf >= (uint64_t)from, "the places do not ascend inside the data")) {
         Py_BEGIN_ALLOW_THREADS
         ng_code_points_at(data->buf, (size_t)data->len, (size_t)from, bytes->buf, num, points->buf);
         Py_END_ALLOW_THREADS
@@ -183,7 +216,7 @@ static PyObject *decode(PyObject *self, PyObject *args) {
     Py_buffer *data = hold(&all, data_object, 0, 1, 0);
     if (alphabet && data && !check_range(data, from, to)) {
         Py_buffer *symbols = hold(&all, symbols_object, 1, 4, (size_t)(to - from));
-        Py_buffer *offsets = symbols ? hold(&all, offsets_object, 1, 4, (size_t)(to - from)) : NULL;
+        Py_buffer *offsets = symbols ? hold_or_none(&all, offsets_object, 1, 4, (size_t)(to - from)) : NULL;
         if (offsets) {
             Py_BEGIN_ALLOW_THREADS
             num = ng_decode(alphabet, data->buf, (size_t)data->len, (size_t)from, (size_t)to, symbols->buf, offsets->buf,
@@ -222,10 +255,10 @@ static PyObject *histogram(PyObject *self, PyObject *args) {
     buffers all = {.num = 0};
     if (!PyArg_ParseTuple(args, "OnOOO", &symbols_object, &num, &points_object, &units_object, &histogram_object)) return NULL;
     Py_buffer *symbols = hold(&all, symbols_object, 0, 4, (size_t)num);
-    Py_buffer *points = symbols ? hold(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
-    Py_buffer *units = points ? hold(&all, units_object, 0, 4, 0) : NULL;
+    Py_buffer *points = symbols ? hold_or_none(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
+    Py_buffer *units = points ? hold_or_none(&all, units_object, 0, 4, 0) : NULL;
     Py_buffer *counts = units ? hold(&all, histogram_object, 1, 8, 0) : NULL;
-    if (counts) {
+    if (counts && !check(!points->buf == !units->buf, "the symbols are half numbered")) {
         Py_BEGIN_ALLOW_THREADS
         ng_histogram(symbols->buf, (size_t)num, points->buf, units->buf, counts->buf);
         Py_END_ALLOW_THREADS
@@ -244,11 +277,12 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
                           &wide, &cursors_object, &keys_object))
         return NULL;
     Py_buffer *symbols = hold(&all, symbols_object, 0, 4, (size_t)num);
-    Py_buffer *points = symbols ? hold(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
-    Py_buffer *units = points ? hold(&all, units_object, 0, 4, 0) : NULL;
+    Py_buffer *points = symbols ? hold_or_none(&all, points_object, 0, 4, NG_NUM_CODE_POINTS) : NULL;
+    Py_buffer *units = points ? hold_or_none(&all, units_object, 0, 4, 0) : NULL;
     Py_buffer *cursors = units ? hold(&all, cursors_object, 1, 8, 0) : NULL;
-    Py_buffer *keys = cursors ? hold(&all, keys_object, 1, 8, 0) : NULL;
-    if (keys) {
+    Py_buffer *keys = cursors ? hold(&all, keys_object, 1, wide ? 16 : 8, 0) : NULL;
+    if (keys && !check_keys(bits, depth, wide) && !check(owned >= 0 && owned <= num, "the range is not inside the data") &&
+        !check(!points->buf == !units->buf, "the symbols are half numbered")) {
         Py_BEGIN_ALLOW_THREADS
         ng_scatter(symbols->buf, (size_t)owned, (size_t)num, points->buf, units->buf, bits, depth, wide, cursors->buf, keys->buf);
         Py_END_ALLOW_THREADS
@@ -258,19 +292,24 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* A run from its tuple (starts, sizes, keys, counts, bits, depth, wide); -1 with an exception. */
-static int read_run(buffers *all, PyObject *tuple, ng_run *run) {
+/* A run of at least `to` buckets from its tuple (starts, sizes, keys, counts, bits, depth, wide); -1 with an exception. */
+static int read_run(buffers *all, PyObject *tuple, ng_run *run, unsigned to) {
     PyObject *starts_object, *sizes_object, *keys_object, *counts_object;
     if (!PyArg_ParseTuple(tuple, "OOOOiip", &starts_object, &sizes_object, &keys_object, &counts_object, &run->bits,
                           &run->depth, &run->wide))
         return -1;
-    Py_buffer *sizes = hold(all, sizes_object, 0, 8, 1);
+    Py_buffer *sizes = hold(all, sizes_object, 0, 8, to);
     Py_buffer *starts = sizes ? hold(all, starts_object, 0, 8, (size_t)sizes->len / 8 + 1) : NULL;
     Py_buffer *counts = starts ? hold(all, counts_object, 0, 4, 0) : NULL;
     Py_buffer *keys = counts ? hold(all, keys_object, 0, run->wide ? 16 : 8, (size_t)counts->len / 4) : NULL;
-    if (!keys) return -1;
+    if (!keys || check_keys(run->bits, run->depth, run->wide)) return -1;
     run->starts = starts->buf;
     run->sizes = sizes->buf;
+    run->num_buckets = (size_t)sizes->len / 8;
+    uint64_t num = run->num_keys = (uint64_t)counts->len / 4;
+    for (size_t i = 0; i < run->num_buckets; ++i)
+        if (run->starts[i] > num || run->sizes[i] > num - run->starts[i])
+            return check(0, "the buckets are not inside the keys");
     run->keys = keys->buf;
     run->counts = counts->buf;
     return 0;
@@ -289,7 +328,7 @@ static PyObject *sort(PyObject *self, PyObject *args) {
     size_t num = sizes ? ((const uint64_t *)starts->buf)[to] : 0;
     Py_buffer *keys = sizes ? hold(&all, keys_object, 1, wide ? 16 : 8, num) : NULL;
     Py_buffer *counts = keys ? hold(&all, counts_object, 1, 4, num) : NULL;
-    if (counts) {
+    if (counts && !check_keys(bits, depth, wide) && !check_ascending(starts->buf, (size_t)to + 1, num)) {
         Py_BEGIN_ALLOW_THREADS
         failed = ng_sort(keys->buf, counts->buf, starts->buf, sizes->buf, from, to, bits, depth, wide);
         Py_END_ALLOW_THREADS
@@ -301,51 +340,42 @@ static PyObject *sort(PyObject *self, PyObject *args) {
 }
 
 static PyObject *grams(PyObject *self, PyObject *args) {
-    PyObject *run_tuple, *rare_object, *table_object, *result = NULL, *parts[NG_MAX_DEPTH + 1][3] = {{NULL}};
+    PyObject *run_tuple, *rare_object, *table_object, *result = NULL;
     unsigned from, to;
-    int most;
+    int most, failed;
     unsigned long long min_count;
     ng_run run;
     ng_xlogx xlogx;
-    ng_gram_list lists[NG_MAX_DEPTH + 1] = {{NULL, NULL, NULL}};
-    uint64_t nums[NG_MAX_DEPTH + 1] = {0};
+    ng_gram_list lists[NG_MAX_DEPTH + 1] = {{0}};
     buffers all = {.num = 0};
-    if (!PyArg_ParseTuple(args, "OIIiKOOi", &run_tuple, &from, &to, &most, &min_count, &rare_object, &table_object, &xlogx.shift))
+    if (!PyArg_ParseTuple(args, "OIIiKOOi", &run_tuple, &from, &to, &most, &min_count, &rare_object, &table_object,
+                          &xlogx.shift))
         return NULL;
-    Py_buffer *rare = hold(&all, rare_object, 0, 1, to), *table = hold(&all, table_object, 0, 8, 1);
-    if (!rare || !table || read_run(&all, run_tuple, &run) < 0) goto done;
-    if (most < 1 || most > run.depth || run.depth > NG_MAX_DEPTH) {
-        PyErr_SetString(PyExc_ValueError, "the order is not in the run");
+    Py_buffer *rare = hold(&all, rare_object, 0, 1, to), *table = rare ? hold(&all, table_object, 0, 8, 1) : NULL;
+    if (!table || read_run(&all, run_tuple, &run, to) < 0) goto done;
+    if (check(most >= 1 && most <= run.depth, "the order is not in the run") ||
+        check((size_t)rare->len >= run.num_buckets, "a buffer is too short for the symbols"))
         goto done;
-    }
     xlogx.table = table->buf;
     xlogx.table_size = (uint32_t)(table->len / 8);
     Py_BEGIN_ALLOW_THREADS
-    ng_grams(&run, from, to, most, min_count, rare->buf, &xlogx, NULL, nums);
+    failed = ng_grams(&run, from, to, most, min_count, rare->buf, &xlogx, lists);
     Py_END_ALLOW_THREADS
-    for (int order = 1; order <= most; ++order) {
-        size_t widths[3] = {4 * (size_t)order, 8, 8};
-        for (int part = 0; part < 3; ++part) {
-            parts[order][part] = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(nums[order] * widths[part]));
-            if (!parts[order][part]) goto done;
-        }
-        lists[order] = (ng_gram_list){(uint32_t *)PyByteArray_AsString(parts[order][0]),
-                                      (uint64_t *)PyByteArray_AsString(parts[order][1]),
-                                      (uint64_t *)PyByteArray_AsString(parts[order][2])};
-        nums[order] = 0;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    ng_grams(&run, from, to, most, min_count, rare->buf, &xlogx, lists, nums);
-    Py_END_ALLOW_THREADS
-    result = PyList_New(0);
+    result = failed ? PyErr_NoMemory() : PyList_New(0);
     for (int order = 1; result && order <= most; ++order) {
-        PyObject *entry = PyTuple_Pack(3, parts[order][0], parts[order][1], parts[order][2]);
+        ng_gram_list *list = lists + order;
+        PyObject *entry = Py_BuildValue("(NNN)", bytes_of((const char *)list->symbols, list->num * 4 * (size_t)order),
+                                        bytes_of((const char *)list->counts, list->num * 8),
+                                        bytes_of((const char *)list->right, list->num * 8));
         if (!entry || PyList_Append(result, entry) < 0) Py_CLEAR(result);
         Py_XDECREF(entry);
     }
 done:
-    for (int order = 0; order <= NG_MAX_DEPTH; ++order)
-        for (int part = 0; part < 3; ++part) Py_XDECREF(parts[order][part]);
+    for (int order = 1; order <= NG_MAX_DEPTH; ++order) {
+        free(lists[order].symbols);
+        free(lists[order].counts);
+        free(lists[order].right);
+    }
     release(&all);
     return result;
 }
@@ -363,7 +393,10 @@ static PyObject *lefts(PyObject *self, PyObject *args) {
     Py_buffer *rare = hold(&all, rare_object, 0, 1, to), *table = rare ? hold(&all, table_object, 0, 8, 1) : NULL;
     Py_buffer *left = table ? hold(&all, left_object, 1, 8, 0) : NULL;
     Py_buffer *seen = left ? hold(&all, seen_object, 1, 8, (size_t)left->len / 8) : NULL;
-    if (trie && seen && read_run(&all, run_tuple, &run) == 0) {
+    if (trie && seen && read_run(&all, run_tuple, &run, to) == 0 &&
+        !check((size_t)rare->len >= run.num_buckets, "a buffer is too short for the symbols") &&
+        !check(run.num_buckets <= (size_t)trie->num_symbols + 1, "the trie is of another alphabet") &&
+        !check((size_t)left->len / 8 >= trie->num_words, "a buffer is too short for the words of the trie")) {
         xlogx.table = table->buf;
         xlogx.table_size = (uint32_t)(table->len / 8);
         Py_BEGIN_ALLOW_THREADS
@@ -385,7 +418,10 @@ static PyObject *merge(PyObject *self, PyObject *args) {
     ng_run runs[8];
     buffers all = {.num = 0};
     for (Py_ssize_t i = 0; i < num; ++i)
-        if (read_run(&all, PyList_GetItem(list, i), runs + i) < 0) goto done;
+        if (read_run(&all, PyList_GetItem(list, i), runs + i, to) < 0 ||
+            check(runs[i].bits == runs->bits && runs[i].depth == runs->depth && runs[i].wide == runs->wide,
+                  "the runs are not of one form"))
+            goto done;
     Py_buffer *sizes = hold(&all, sizes_object, 1, 8, to), *counts = sizes ? hold(&all, counts_object, 1, 4, 0) : NULL;
     Py_buffer *keys = counts ? hold(&all, keys_object, 1, runs[0].wide ? 16 : 8, (size_t)counts->len / 4) : NULL;
     if (!keys) goto done;
@@ -407,12 +443,14 @@ static PyObject *gram_counts(PyObject *self, PyObject *args) {
     Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
     size_t num = ends ? (size_t)ends->len / 8 : 0;
     Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
-    if (symbols && read_run(&all, run_tuple, &run) == 0 && (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 8)))) {
+    if (symbols && read_run(&all, run_tuple, &run, 0) == 0 && !check_ascending(ends->buf, num, (uint64_t)symbols->len / 4) &&
+        (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 8)))) {
         uint64_t *counts = (uint64_t *)PyByteArray_AsString(result), start = 0;
         for (size_t i = 0; i < num; ++i) {
             uint64_t end = ((const uint64_t *)ends->buf)[i];
-            int fits = end > start && end - start <= (uint64_t)run.depth;
-            counts[i] = fits ? ng_count_gram(&run, (const uint32_t *)symbols->buf + start, end - start) : 0;
+            const uint32_t *gram = (const uint32_t *)symbols->buf + start;
+            int fits = end > start && end - start <= (uint64_t)run.depth && gram[0] < run.num_buckets;
+            counts[i] = fits ? ng_count_gram(&run, gram, end - start) : 0;
             start = end;
         }
     }
@@ -422,17 +460,18 @@ static PyObject *gram_counts(PyObject *self, PyObject *args) {
 
 static PyObject *remap(PyObject *self, PyObject *args) {
     PyObject *run_tuple, *symbols_object, *keys_object;
-    int bits, wide;
+    int bits, wide, failed = 0;
     ng_run run;
     buffers all = {.num = 0};
     if (!PyArg_ParseTuple(args, "OOipO", &run_tuple, &symbols_object, &bits, &wide, &keys_object)) return NULL;
-    if (read_run(&all, run_tuple, &run) == 0) {
-        Py_buffer *symbols = hold(&all, symbols_object, 0, 4, 0);
-        Py_buffer *keys = symbols ? hold(&all, keys_object, 1, wide ? 16 : 8, 0) : NULL;
-        if (keys) {
+    if (read_run(&all, run_tuple, &run, 0) == 0) {
+        Py_buffer *symbols = hold(&all, symbols_object, 0, 4, run.num_buckets);
+        Py_buffer *keys = symbols ? hold(&all, keys_object, 1, wide ? 16 : 8, run.num_keys) : NULL;
+        if (keys && !check(bits * (run.depth - 1) <= (wide ? 128 : 64), "no such form of key")) {
             Py_BEGIN_ALLOW_THREADS
-            ng_remap(&run, symbols->buf, bits, wide, keys->buf, (uint64_t)keys->len / (wide ? 16 : 8));
+            failed = ng_remap(&run, symbols->buf, bits, wide, keys->buf);
             Py_END_ALLOW_THREADS
+            check(!failed, "a key has a symbol that the run has not");
         }
     }
     release(&all);
@@ -449,12 +488,18 @@ static PyObject *trie_new(PyObject *self, PyObject *args) {
     Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
     size_t num = ends ? (size_t)ends->len / 8 : 0;
     Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
-    if (symbols) {
+    int fits = symbols && !check_ascending(ends->buf, num, (uint64_t)symbols->len / 4);
+    for (size_t i = 0; fits && i < (size_t)symbols->len / 4; ++i) {
+        uint32_t symbol = ((const uint32_t *)symbols->buf)[i];
+        fits = !check(symbol && symbol <= num_symbols, "a word has a symbol that the alphabet has not");
+    }
+    if (fits) {
         Py_BEGIN_ALLOW_THREADS
         trie = ng_trie_new(num_symbols, symbols->buf, ends->buf, num);
         Py_END_ALLOW_THREADS
     }
     release(&all);
+    if (PyErr_Occurred()) return NULL;
     if (PyErr_Occurred()) return NULL;
     return trie ? PyCapsule_New(trie, "nlpkit.trie", drop_trie) : PyErr_NoMemory();
 }
@@ -467,7 +512,8 @@ static PyObject *trie_find(PyObject *self, PyObject *args) {
     Py_buffer *ends = hold(&all, ends_object, 0, 8, 0);
     size_t num = ends ? (size_t)ends->len / 8 : 0;
     Py_buffer *symbols = ends ? hold(&all, symbols_object, 0, 4, num ? ((const uint64_t *)ends->buf)[num - 1] : 0) : NULL;
-    if (trie && symbols && (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 4)))) {
+    if (trie && symbols && !check_ascending(ends->buf, num, (uint64_t)symbols->len / 4) &&
+        (result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(num * 4)))) {
         uint32_t *words = (uint32_t *)PyByteArray_AsString(result);
         uint64_t start = 0;
         Py_BEGIN_ALLOW_THREADS
@@ -495,8 +541,10 @@ static PyObject *cut(PyObject *self, PyObject *args) {
     ng_trie *trie = as_trie(trie_capsule);
     Py_buffer *data = hold(&all, data_object, 0, 1, 0);
     Py_buffer *words = data ? hold(&all, words_object, 1, 8, 0) : NULL;
-    Py_buffer *symbols = words ? hold(&all, symbols_object, 1, 8, trie ? trie->num_symbols + 1u : 0) : NULL;
-    if (alphabet && trie && symbols && !check_range(data, from, to)) {
+    Py_buffer *symbols = words ? hold(&all, symbols_object, 1, 8, trie ? (size_t)trie->num_symbols + 1 : 0) : NULL;
+    if (alphabet && trie && symbols && !check_range(data, from, to) &&
+        !check(max_order >= 1 && max_order < NG_MAX_DEPTH, "no such order") &&
+        !check_trie(alphabet, trie, (size_t)words->len / 8)) {
         Py_BEGIN_ALLOW_THREADS
         failed = ng_cut((ng_text){alphabet, data->buf, (size_t)data->len}, (size_t)from, (size_t)to, trie, max_order,
                         words->buf, symbols->buf, &longer);
@@ -524,7 +572,8 @@ static PyObject *match(PyObject *self, PyObject *args) {
     size_t num = wanted ? (size_t)wanted->len : 0;
     Py_buffer *counts = wanted ? hold(&all, counts_object, 1, 8, num) : NULL;
     Py_buffer *places = counts ? hold(&all, places_object, 1, 8, num * (size_t)matches.num_places) : NULL;
-    if (alphabet && trie && places && !check_range(data, from, to)) {
+    if (alphabet && trie && places && !check_range(data, from, to) && !check_trie(alphabet, trie, num) &&
+        !check(matches.num_places >= 0, "a negative number of places")) {
         matches.wanted = wanted->buf;
         matches.counts = counts->buf;
         matches.places = places->buf;
@@ -547,7 +596,7 @@ static PyObject *mark(PyObject *self, PyObject *args) {
     ng_alphabet *alphabet = as_alphabet(capsule);
     ng_trie *trie = as_trie(trie_capsule);
     Py_buffer *data = hold(&all, data_object, 0, 1, 0), *marks = data ? hold(&all, marks_object, 1, 1, 0) : NULL;
-    if (alphabet && trie && marks) {
+    if (alphabet && trie && marks && !check_trie(alphabet, trie, (size_t)marks->len)) {
         Py_BEGIN_ALLOW_THREADS
         failed = ng_mark((ng_text){alphabet, data->buf, (size_t)data->len}, trie, marks->buf);
         Py_END_ALLOW_THREADS

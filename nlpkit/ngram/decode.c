@@ -30,12 +30,15 @@ void ng_alphabet_free(ng_alphabet *alphabet) {
 
 /* From here on symbols are the given dense ones; a unit that is not in the table is a break. */
 int ng_alphabet_freeze(ng_alphabet *alphabet, const uint32_t *point_symbols, const uint32_t *unit_symbols) {
-    size_t size = (alphabet->units.num + 1) * sizeof *unit_symbols;
-    alphabet->unit_symbols = malloc(size);
+    alphabet->unit_symbols = calloc(alphabet->units.num + 1, sizeof *unit_symbols);
     if (!alphabet->unit_symbols) return NG_ENOMEM;
-    memcpy(alphabet->unit_symbols, unit_symbols, size - sizeof *unit_symbols);
-    for (uint32_t point = 0; point < NG_NUM_CODE_POINTS; ++point)
-        if (alphabet->map[point] != NG_NONE) alphabet->map[point] = point_symbols[point];
+    for (size_t unit = 0; unit < alphabet->units.num; ++unit)
+        if ((alphabet->unit_symbols[unit] = unit_symbols[unit]) > alphabet->largest) alphabet->largest = unit_symbols[unit];
+    for (uint32_t point = 0; point < NG_NUM_CODE_POINTS; ++point) {
+        if (alphabet->map[point] == NG_NONE) continue;
+        alphabet->map[point] = point_symbols[point];
+        if (point_symbols[point] > alphabet->largest) alphabet->largest = point_symbols[point];
+    }
     free(alphabet->counts);
     alphabet->counts = NULL;
     return 0;

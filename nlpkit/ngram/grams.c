@@ -17,26 +17,40 @@ static inline uint64_t times_log(const ng_xlogx *xlogx, uint64_t count) {
     return (uint64_t)(ldexp((double)count * log((double)count), xlogx->shift) + 0.5);
 }
 
-/* Give the gram open[order] to its list and to the gram that it continues. */
-static void close_gram(open_gram *open, int order, int most, uint64_t min_count, const uint8_t *rare,
-                       const ng_xlogx *xlogx, ng_gram_list *lists, uint64_t *nums) {
-    open_gram gram = open[order];
+/* Room for one more gram of this order. */
+static int grow_list(ng_gram_list *list, int order) {
+    size_t room = list->room ? list->room * 2 : 1024;
+    uint32_t *symbols = realloc(list->symbols, room * (size_t)order * sizeof *symbols);
+    if (symbols) list->symbols = symbols;
+    uint64_t *counts = realloc(list->counts, room * sizeof *counts);
+    if (counts) list->counts = counts;
+    uint64_t *right = realloc(list->right, room * sizeof *right);
+    if (right) list->right = right;
+    if (!symbols || !counts || !right) return NG_ENOMEM;
+    list->room = room;
+    return 0;
+}
+
+static int list_gram(const open_gram *open, int order, const ng_xlogx *xlogx, ng_gram_list *list) {
+    if (list->num == list->room && grow_list(list, order)) return NG_ENOMEM;
+    for (int i = 0; i < order; ++i) list->symbols[list->num * (size_t)order + (size_t)i] = open[i + 1].symbol;
+    list->counts[list->num] = open[order].count;
+    list->right[list->num++] = open[order].right + times_log(xlogx, open[order].count - open[order].seen);
+    return 0;
+}
+
+/* Give the gram open[order] to its list, if it has one, and to the gram that it continues. */
+static inline int close_gram(open_gram *open, int order, int most, uint64_t min_count, const uint8_t *rare,
+                             const ng_xlogx *xlogx, ng_gram_list *lists) {
+    uint64_t count = open[order].count;
     if (order > 1) {
-        open[order - 1].count += gram.count;
-        if (!rare[gram.symbol]) {
-            open[order - 1].seen += gram.count;
-            open[order - 1].right += times_log(xlogx, gram.count);
+        open[order - 1].count += count;
+        if (!rare[open[order].symbol]) {
+            open[order - 1].seen += count;
+            open[order - 1].right += times_log(xlogx, count);
         }
     }
-    if (order > most || gram.count < min_count) return;
-    if (lists) {
-        ng_gram_list *list = lists + order;
-        uint64_t place = nums[order];
-        for (int i = 0; i < order; ++i) list->symbols[place * (uint64_t)order + (uint64_t)i] = open[i + 1].symbol;
-        list->counts[place] = gram.count;
-        list->right[place] = gram.right + times_log(xlogx, gram.count - gram.seen);
-    }
-    nums[order]++;
+    return order <= most && count >= min_count ? list_gram(open, order, xlogx, lists + order) : 0;
 }
 
 #define KEY uint64_t
@@ -71,15 +85,17 @@ int ng_sort(void *keys, uint32_t *counts, const uint64_t *starts, uint64_t *size
 
 /* List the grams of orders 1 .. order <= depth that occur min_count times, in the order of their symbols.
  *
- * lists[n] takes those of order n, nums[n] counts them; `lists` NULL only counts. `right` is the sum of c ln c over
- * the counts c of what follows, where the key tells (n < depth); breaks and rare symbols count as one thing.
+ * lists[n] takes those of order n; its arrays are the caller's to free, also after a failure. `right` is the sum of
+ * c ln c over the counts c of what follows, where the key tells (n < depth); breaks and rare symbols are one thing.
  */
-void ng_grams(const ng_run *run, uint32_t from, uint32_t to, int order, uint64_t min_count, const uint8_t *rare,
-              const ng_xlogx *xlogx, ng_gram_list *lists, uint64_t *nums) {
-    for (uint32_t bucket = from; bucket < to; ++bucket)
+int ng_grams(const ng_run *run, uint32_t from, uint32_t to, int order, uint64_t min_count, const uint8_t *rare,
+             const ng_xlogx *xlogx, ng_gram_list *lists) {
+    int failed = 0;
+    for (uint32_t bucket = from; bucket < to && !failed; ++bucket)
         if (!run->sizes[bucket]) continue;
-        else if (run->wide) grams_of_bucket_wide(run, bucket, order, min_count, rare, xlogx, lists, nums);
-        else grams_of_bucket_narrow(run, bucket, order, min_count, rare, xlogx, lists, nums);
+        else if (run->wide) failed = grams_of_bucket_wide(run, bucket, order, min_count, rare, xlogx, lists);
+        else failed = grams_of_bucket_narrow(run, bucket, order, min_count, rare, xlogx, lists);
+    return failed;
 }
 
 /* Add what stands before the words of the trie: left[w] the sum of c ln c, seen[w] the sum of c, rare ones left out. */
@@ -112,13 +128,19 @@ uint64_t ng_count_gram(const ng_run *run, const uint32_t *symbols, size_t num) {
     return run->wide ? count_gram_wide(run, symbols, num) : count_gram_narrow(run, symbols, num);
 }
 
-/* Write the keys again with other symbols, in the same places; the new ones are in the same order as the old. */
-void ng_remap(const ng_run *run, const uint32_t *new_symbols, int new_bits, int new_wide, void *keys, uint64_t num) {
-    for (uint64_t i = 0; i < num; ++i) {
+/* Write the keys again with other symbols, in the same places; the new ones are in the same order as the old.
+ * new_symbols: per bucket, 0 for the break. Fails on a key that has a symbol without a bucket.
+ */
+int ng_remap(const ng_run *run, const uint32_t *new_symbols, int new_bits, int new_wide, void *keys) {
+    for (uint64_t i = 0; i < run->num_keys; ++i) {
         ng_wide old = run->wide ? ((const ng_wide *)run->keys)[i] : ((const uint64_t *)run->keys)[i], new = 0;
-        for (int place = 1; place < run->depth; ++place)
-            new = new << new_bits | new_symbols[digit_wide(old, place, run->bits, run->depth)];
+        for (int place = 1; place < run->depth; ++place) {
+            uint32_t symbol = digit_wide(old, place, run->bits, run->depth);
+            if (symbol >= run->num_buckets) return NG_ENOMEM;
+            new = new << new_bits | new_symbols[symbol];
+        }
         if (new_wide) ((ng_wide *)keys)[i] = new;
         else ((uint64_t *)keys)[i] = (uint64_t)new;
     }
+    return 0;
 }

@@ -62,7 +62,7 @@ static int make_room(ng_intern *table, size_t size) {
         table->room = room;
     }
     uint64_t used = start_of(table, table->num);
-    if (used + size > table->blob_size) {
+    if (used + size >= table->blob_size) { /* also for an empty first string: no copy to NULL */
         size_t blob_size = (table->blob_size + size) * 2 + 4096;
         uint8_t *blob = realloc(table->blob, blob_size);
         if (!blob) return NG_ENOMEM;

@@ -14,7 +14,7 @@ enum { NG_BREAK = 0, NG_CHARACTER = 1, NG_UNIT_PART = 2 }; /* classes of code po
 enum { NG_ENOMEM = -1 };                                   /* every function that can fail returns it */
 #define NG_NONE UINT32_MAX
 
-typedef unsigned __int128 ng_wide; /* keys of more than 64 bits */
+typedef unsigned __int128 ng_wide __attribute__((aligned(8))); /* keys of more than 64 bits, also in mapped files */
 
 /* ---- intern.c: byte strings to dense numbers, with a count each ---- */
 typedef struct {
@@ -35,6 +35,7 @@ typedef struct {
     uint64_t *counts;       /* per code point, while counting */
     ng_intern units;
     uint32_t *unit_symbols; /* per unit once frozen; NULL before: unit k is symbol NG_NUM_CODE_POINTS + k */
+    uint32_t largest;       /* symbol, once frozen */
 } ng_alphabet;
 typedef struct { uint64_t code_points, broken, first_broken; } ng_decoded; /* first_broken: byte, UINT64_MAX: none */
 
@@ -58,9 +59,10 @@ typedef struct {
     const uint64_t *sizes;  /* distinct keys of each bucket */
     const void *keys;       /* uint64_t or ng_wide */
     const uint32_t *counts; /* beside the keys; a key may stand twice where its count passes 32 bits */
+    uint64_t num_buckets, num_keys;
     int bits, depth, wide;
 } ng_run;
-typedef struct { uint32_t *symbols; uint64_t *counts, *right; } ng_gram_list; /* of one order; right: see ng_grams */
+typedef struct { uint32_t *symbols; uint64_t *counts, *right; size_t num, room; } ng_gram_list; /* of one order */
 typedef struct { const uint64_t *table; uint32_t table_size; int shift; } ng_xlogx; /* c ln c in units of 2^-shift */
 
 void ng_histogram(const uint32_t *symbols, size_t num, const uint32_t *point_symbols, const uint32_t *unit_symbols,
@@ -69,13 +71,12 @@ void ng_scatter(const uint32_t *symbols, size_t owned, size_t num, const uint32_
                 const uint32_t *unit_symbols, int bits, int depth, int wide, uint64_t *cursors, void *keys);
 int ng_sort(void *keys, uint32_t *counts, const uint64_t *starts, uint64_t *sizes, uint32_t from, uint32_t to,
             int bits, int depth, int wide);
-void ng_grams(const ng_run *run, uint32_t from, uint32_t to, int order, uint64_t min_count, const uint8_t *rare,
-              const ng_xlogx *xlogx, ng_gram_list *lists, uint64_t *nums);
+int ng_grams(const ng_run *run, uint32_t from, uint32_t to, int order, uint64_t min_count, const uint8_t *rare,
+             const ng_xlogx *xlogx, ng_gram_list *lists);
 int ng_merge(const ng_run *runs, size_t num_runs, uint32_t from, uint32_t to, uint64_t *sizes, void *keys,
              uint32_t *counts, uint64_t room);
 uint64_t ng_count_gram(const ng_run *run, const uint32_t *symbols, size_t num);
-void ng_remap(const ng_run *run, const uint32_t *new_symbols, int new_bits, int new_wide, void *keys,
-              uint64_t num);
+int ng_remap(const ng_run *run, const uint32_t *new_symbols, int new_bits, int new_wide, void *keys);
 
 /* ---- trie.c: words as paths of symbols ---- */
 typedef struct { uint64_t edge; uint32_t node, word; } ng_edge; /* edge: node << 32 | symbol; node 0: empty */
@@ -85,6 +86,7 @@ typedef struct {
     uint64_t *filter;       /* bits of the edges, to miss cheaply */
     ng_edge *first;         /* by symbol: the first step */
     uint32_t num_symbols, num_nodes;
+    size_t num_words;
 } ng_trie;
 ng_trie *ng_trie_new(uint32_t num_symbols, const uint32_t *symbols, const uint64_t *ends, size_t num_words);
 void ng_trie_free(ng_trie *trie);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 1 << 18, AROUND = NG_MAX_WORD + 1, BACK = 4 * (NG_MAX_UNIT + 1) };
+enum { PIECE = 1 << 18, AROUND = NG_MAX_WORD + NG_MAX_DEPTH, BACK = 4 * (NG_MAX_UNIT + 1) };
 
 /* A stretch of the text as symbols, with some before and after it: [0, lo) before, [lo, hi) owned, [hi, num) after. */
 typedef struct {

@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +73,20 @@ def cohesion(counts: Counter[Gram], gram: Gram) -> float:
     total = sum(c for longer, c in counts.items() if len(longer) == 1)
     splits = [counts[gram[:cut]] * counts[gram[cut:]] for cut in range(1, len(gram))]
     return math.log(total * counts[gram] / max(splits)) if splits else 0.0
+
+
+def longest_connection(runs: Iterable[list[str]], kept: AbstractSet[Gram]) -> Counter[Gram]:
+    """Count the pieces of runs that are cut only where no occurrence of a kept gram covers both sides."""
+    pieces: Counter[Gram] = Counter()
+    orders = {len(gram) for gram in kept}
+    for run in runs:
+        joined = {
+            place
+            for start in range(len(run))
+            for order in orders
+            if tuple(run[start : start + order]) in kept
+            for place in range(start + 1, start + order)
+        }
+        cuts = [place for place in range(len(run) + 1) if place not in joined or place == len(run)]
+        pieces.update(tuple(run[start:end]) for start, end in pairwise(cuts))
+    return pieces

@@ -111,6 +111,7 @@ class RunStore:
         except OSError as error:
             raise _disk_error(parent or tempfile.gettempdir(), error) from None
         self._runs: list[Run] = []
+        self._empty: Run | None = None
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -129,6 +130,8 @@ class RunStore:
         run.pack()
         if run.num_keys:
             self._runs.append(self._write(run, run.sizes, [(run.keys, run.counts)]))
+        else:
+            self._empty = run  # an empty file cannot be mapped
 
     def merged(self, memory_bytes: int) -> Run:
         """Merge the runs of the store into one, which is on disk too.
@@ -138,10 +141,12 @@ class RunStore:
 
         Raises:
             OutputError: The disk is full.
-            ValueError: There is no run.
+            ValueError: None was added.
         """
         if not self._runs:
-            raise ValueError("no run to merge")
+            if self._empty is None:
+                raise ValueError("no run to merge")
+            return self._empty
         while len(self._runs) > 1:
             batch, self._runs = self._runs[:_MERGED_AT_ONCE], self._runs[_MERGED_AT_ONCE:]
             sizes = np.zeros_like(batch[0].sizes)

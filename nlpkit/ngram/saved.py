@@ -7,6 +7,7 @@ import mmap
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ from nlpkit.ngram.runs import Run, RunStore, ends_of, key_layout, key_type
 
 MAGIC = b"nlpkit n-gram counts 1\n"
 _ALIGNMENT = 64
+_LINE_BYTES = 26  # where the arrays start, 16 digits, and a checksum, 8 hexadecimal ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,10 @@ def is_saved_counts(data: Any) -> bool:
 
 
 def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None:
-    """Write counts to a binary file: a line of magic, a header of JSON, then sizes, keys and counts.
+    """Write counts to a binary file.
 
-    The run is packed on the way.
+    A line of magic; a line with the place of the arrays and the CRC-32 of all that follows; a header of
+    JSON, blanks, then the arrays: sizes, keys, counts. The run is packed on the way.
     """
     alphabet, run = counted.alphabet, counted.run
     run.pack()
@@ -69,9 +72,6 @@ def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None
         run.keys.view(np.uint8).data,
         run.counts.view(np.uint8).data,
     ]
-    check = 0
-    for array in arrays:
-        check = zlib.crc32(array, check)
     header = json.dumps(
         {
             "names": alphabet.names,
@@ -80,15 +80,18 @@ def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None
             "num_all_symbols": alphabet.num_all_symbols,
             "split_latin": split_latin,
             "depth": run.depth,
-            "crc32": check,
         },
         ensure_ascii=False,
     ).encode()
-    start = -(-(len(MAGIC) + 9 + len(header)) // _ALIGNMENT) * _ALIGNMENT
-    file.write(MAGIC + f"{start:08d}\n".encode() + header)
-    file.write(b" " * (start - len(MAGIC) - 9 - len(header)))
-    for array in arrays:
-        file.write(array)
+    place = len(MAGIC) + _LINE_BYTES
+    start = -(-(place + len(header)) // _ALIGNMENT) * _ALIGNMENT
+    parts: list[bytes | memoryview] = [header.ljust(start - place), *arrays]
+    check = 0
+    for part in parts:
+        check = zlib.crc32(part, check)
+    file.write(MAGIC + f"{start:016d} {check:08x}\n".encode())
+    for part in parts:
+        file.write(part)
 
 
 def load_counts(path: Path) -> Saved:
@@ -107,37 +110,49 @@ def load_counts(path: Path) -> Saved:
         raise InputError(f"{path}: these are no saved counts", hint="write some with --save-counts")
     try:
         return _read(data)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise InputError(
             f"{path}: the saved counts are damaged", hint="write them again with --save-counts"
         ) from None
 
 
 def _read(data: mmap.mmap) -> Saved:
-    place = len(MAGIC) + 9
-    start = int(data[len(MAGIC) : place])
+    place = len(MAGIC) + _LINE_BYTES
+    start, check = int(data[len(MAGIC) : place - 10]), int(data[place - 9 : place], 16)
+    with memoryview(data) as view, view[place:] as rest:
+        if zlib.crc32(rest) != check:
+            raise ValueError("checksum")
     header = json.loads(data[place:start])
-    names = [str(name) for name in header["names"]]
-    bits, wide = key_layout(len(names) - 1, header["depth"])
+    names, num_characters, depth = header["names"], int(header["num_characters"]), int(header["depth"])
+    _check_names(names[1 : num_characters + 1], names[num_characters + 1 :])
+    bits, wide = key_layout(len(names) - 1, depth)
     sizes = np.frombuffer(data, np.uint64, len(names), start)
+    if sizes.max() > len(data):  # whose sum could wrap around
+        raise ValueError("sizes")
     num = int(sizes.sum())
     keys = np.frombuffer(data, key_type(wide), num, start + sizes.nbytes)
     counts = np.frombuffer(data, np.uint32, num, start + sizes.nbytes + keys.nbytes)
-    with memoryview(data) as view, view[start:] as arrays:
-        if zlib.crc32(arrays) != header["crc32"]:
-            raise ValueError("checksum")
-    run = Run(ends_of(sizes), sizes, keys, counts, bits, header["depth"], wide, (data,))
+    run = Run(ends_of(sizes), sizes, keys, counts, bits, depth, wide, (data,))
     symbol_counts = np.array(header["symbol_counts"], np.uint64)
     if len(symbol_counts) != len(names):
         raise ValueError("symbol counts")
     return Saved(
         names,
         symbol_counts,
-        int(header["num_characters"]),
+        num_characters,
         int(header["num_all_symbols"]),
         bool(header["split_latin"]),
         run,
     )
+
+
+def _check_names(characters: list[str], units: list[str]) -> None:
+    """Raise ValueError or TypeError unless the symbols stand in the order that their keys need."""
+    if any(len(name) != 1 for name in characters):
+        raise ValueError("a character of several code points")
+    columns = [name.encode() for name in characters], [unit.encode() for unit in units]
+    if any(one >= other for column in columns for one, other in pairwise(column)):
+        raise ValueError("symbols out of order")
 
 
 def _united(parts: Sequence[Saved | Alphabet], classes: NDArray[np.uint8]) -> Alphabet:

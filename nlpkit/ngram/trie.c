@@ -69,6 +69,7 @@ ng_trie *ng_trie_new(uint32_t num_symbols, const uint32_t *symbols, const uint64
     ng_trie *trie = calloc(1, sizeof *trie);
     if (!trie) return NULL;
     trie->num_symbols = num_symbols;
+    trie->num_words = num_words;
     trie->num_nodes = 1;
     trie->first = calloc((size_t)num_symbols + 1, sizeof *trie->first);
     size_t num_slots = 64;

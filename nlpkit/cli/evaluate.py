@@ -1,0 +1,115 @@
+"""`nlpkit evaluate`: how good the results are."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from nlpkit.cli.input import Threads
+from nlpkit.cli.options import Force, Output, Quiet, Verbose
+from nlpkit.cli.output import Format, default_format, open_output, write_records
+from nlpkit.cli.progress import progress_bar
+from nlpkit.cli.segmenter import Lexicon, Method, Refine, make_segmenter
+from nlpkit.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Measure results against dictionaries and gold data.")
+
+ScoreFormat = Annotated[
+    Literal["table", "jsonl", "tsv"] | None,
+    typer.Option("--format", "-f", help="Output format.", show_default="table at a terminal, else jsonl"),
+]
+_RANKS = [100, 1000, 5000, 20000]
+
+
+@app.command()
+def words(
+    found: Annotated[Path, typer.Argument(metavar="FOUND", help="Words, best first, as discover writes them.")],
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Dictionary to look words up in; jieba is jieba's own. Repeatable."),
+    ] = None,
+    at: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="RANK", help="Down to which rank. Repeatable.", show_default=str(_RANKS)),
+    ] = None,
+    format: ScoreFormat = None,
+    output: Output = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Precision of a list of words: how many of the first ones a dictionary lists.
+
+    A list with fewer words than a rank is scored as long as it is.
+
+    \b
+    Example:
+      nlpkit discover data/ev.txt --all -o /tmp/ev.jsonl --force && nlpkit evaluate words /tmp/ev.jsonl
+    """
+    from nlpkit.discover.inputs import dictionary_path
+    from nlpkit.discover.metrics import precision_at
+    from nlpkit.lexicon.dictionary import read_words
+
+    listed: set[str] = set()
+    for name in known or [Path("jieba")]:
+        listed.update(read_words(dictionary_path(name)))
+    ranked = read_words(found)
+    with open_output(output, force=force) as out:
+        scores = precision_at(ranked, listed, sorted(at or _RANKS))
+        write_records(scores, out, Format(format) if format else default_format(output))
+
+
+@app.command()
+def segment(
+    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="Text with words parted by blanks, a sentence a line.")],
+    found: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Score this segmentation, of the same form, instead of making one."),
+    ] = None,
+    method: Method = "lexicon",
+    lexicon: Lexicon = None,
+    refine: Refine = True,
+    threads: Threads = None,
+    format: ScoreFormat = None,
+    output: Output = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Precision, recall and F1 of a segmentation, as SIGHAN counts them.
+
+    The blanks of the gold text are taken out and the text is segmented again as `nlpkit segment` does.
+    Without --lexicon the lexicon is discovered from the text of the gold file itself.
+
+    \b
+    Example:
+      nlpkit evaluate segment data/gold/segment.txt --method jieba
+    """
+    from nlpkit.lexicon.metrics import score_segmentation
+
+    gold_lines = _read_segmented(gold)
+    if found is not None:
+        found_lines = _read_segmented(found)
+        if len(found_lines) != len(gold_lines):
+            raise InputError(f"{found}: {len(found_lines):,} lines, but {gold} has {len(gold_lines):,}")
+    else:
+        texts = ["".join(words) for words in gold_lines]
+        with progress_bar() as progress:
+            whole = "\n".join(texts).encode("utf-8", "surrogatepass")
+            segmenter = make_segmenter(
+                method, lexicon, [whole], refine=refine, threads=threads, progress=progress
+            )
+        found_lines = [[piece for piece in line if not piece.isspace()] for line in segmenter.cut(texts)]
+    try:
+        score = score_segmentation(zip(gold_lines, found_lines, strict=True))
+    except ValueError as error:
+        raise InputError(f"{found}: {error}") from None
+    with open_output(output, force=force) as out:
+        write_records([score], out, Format(format) if format else default_format(output))
+
+
+def _read_segmented(path: Path) -> list[list[str]]:
+    from nlpkit.text import iter_lines
+
+    lines = iter_lines([path], encoding="utf-8", text_key=None, on_error="fail")
+    return [line.text.split() for line in lines if line.text.strip()]

@@ -1,0 +1,1 @@
+"""Lexicons: dictionary files, their re-estimation from text, and segmentation with them."""
