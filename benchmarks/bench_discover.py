@@ -65,7 +65,12 @@ def main() -> None:
                 digests[name] = hashlib.sha256(out.read_bytes()).hexdigest()[:12]
         for name, seconds in times.items():
             rows.append(
-                {"what": name, **summary(seconds), "MiB": round(memory.get(name, 0)), "sha256": digests.get(name)}
+                {
+                    "what": name,
+                    **summary(seconds),
+                    "MiB": round(memory.get(name, 0)),
+                    "sha256": digests.get(name),
+                }
             )
         files = sorted((SHARED / "data/raw").glob("*.xz"))
         pipe = subprocess.Popen(["xz", "-dc", *map(str, files)], stdout=subprocess.PIPE)
@@ -73,7 +78,9 @@ def main() -> None:
         seconds, resident = run(
             ["-", "--memory", "1G", "-o", str(out), "--force"], stdin=pipe.stdout.fileno()
         )
-        rows.append({"what": "all raw texts from a pipe, --memory 1G", **summary([seconds]), "MiB": round(resident)})
+        rows.append(
+            {"what": "all raw texts from a pipe, --memory 1G", **summary([seconds]), "MiB": round(resident)}
+        )
     report("discover", rows)
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/bench_ngram.py [--repeats 7]
 
-The numpy job starts where the kernel starts, at the bytes of the text: code points to ids of 15 bits, four of
-them in a 64-bit key, sort, count equal keys. How long the sort alone takes is a row of its own: it depends on
-whether numpy has vector instructions for it (NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL X86_V3" turns them off).
+The numpy job starts where the kernel starts, at the bytes of the text: code points to ids of 15 bits, four
+of them in a 64-bit key, sort, count equal keys. How long the sort alone takes is a row of its own: it
+depends on whether numpy has vector instructions for it, which
+NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL X86_V3" turns off.
 """
 
 import argparse
@@ -25,9 +26,7 @@ def kernel(text: bytes, threads: int, *, entropies: bool, units: bool) -> int:
     """Count orders 1-4; with entropies: list the grams that occur 32 times with both branching entropies."""
     census = take_census([text], word_classes() if units else seed_classes(), threads=threads)
     alphabet = census.alphabet(32)
-    run = count(
-        census, alphabet, ORDER, neighbours=entropies, store=lambda: RunStore(None), threads=threads
-    )
+    run = count(census, alphabet, ORDER, neighbours=entropies, store=lambda: RunStore(None), threads=threads)
     if entropies:
         gram_statistics(run, alphabet, ORDER, 32, threads=threads)
     return run.num_keys

@@ -1,5 +1,6 @@
 """`nlpkit discover`: new words from raw text."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nlpkit.cli import messages
-from nlpkit.cli.input import Encoding, Memory, OnError, TextKey, Threads, Tmp, input_paths
+from nlpkit.cli.input import Encoding, Memory, OnError, Seed, TextKey, Threads, Tmp, input_paths
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_binary, open_output, write_records
 from nlpkit.cli.progress import progress_bar
@@ -16,6 +17,7 @@ from nlpkit.errors import InputError
 from nlpkit.records import CorpusStats
 
 if TYPE_CHECKING:
+    from nlpkit.discover.pipeline import Discovery
     from nlpkit.text import Source
 
 DEFAULT_KNOWN = (Path("jieba"),)
@@ -39,10 +41,15 @@ def discover(
         typer.Option(min=1, help="Least occurrences of a word.", show_default="grows with the text"),
     ] = None,
     max_order: Annotated[int, typer.Option(min=2, max=8, help="Longest n-gram that is counted.")] = 4,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Re-estimate the words as a model of the whole text; slower.")
+    ] = False,
     new_only: Annotated[
         bool | None,
         typer.Option(
-            "--new-only/--all", help="Leave out known words, or mark them.", show_default="new only"
+            "--new-only/--all",
+            help="Leave out known words, or only mark them.",
+            show_default="new only; all with --refine",
         ),
     ] = None,
     known: Annotated[
@@ -92,6 +99,7 @@ def discover(
     memory: Memory = None,
     tmp: Tmp = None,
     threads: Threads = None,
+    seed: Seed = 0,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -102,7 +110,7 @@ def discover(
 
     \b
     Example:
-      nlpkit discover data/*.txt | head -n 5
+      nlpkit discover data/ev.txt data/ai.txt --limit 5
     """
     from nlpkit.discover.inputs import open_background, open_known
     from nlpkit.discover.pipeline import Settings
@@ -136,7 +144,9 @@ def discover(
             min_count=min_count,
             max_order=max_order,
             split_latin=split_latin,
-            new_only=new_only is not False,
+            refine=refine,
+            seed=seed,
+            new_only=not refine if new_only is None else new_only,
             known=stack.enter_context(open_known(known or DEFAULT_KNOWN, spool_bytes=memory // 4, tmp=tmp)),
             counts=counts or (),
             keep_counts=saved is not None,
@@ -149,12 +159,20 @@ def discover(
         )
         found = find([source.data for source in sources], settings, progress=progress)
         _tell(found.stats, len(found), sources, on_error)
-        write_records(islice(found.words(), limit), out, Format(format) if format else default_format(output))
+        chosen = Format(format) if format else default_format(output)
+        records = _entries(found) if chosen is Format.JIEBA else found.words()
+        write_records(islice(records, limit), out, chosen)
         if page:
             title = ", ".join(source.name for source in sources)
             write_report(islice(found.words(), limit), found.stats, page, title=title)
         if saved and found.counted:
             save(found.counted, saved, split_latin=settings.splits_latin)
+
+
+def _entries(found: "Discovery") -> Iterator[dict[str, str | int]]:
+    """The words as entries of a dictionary, whose counts are whole numbers."""
+    for word, tokens in found.lexicon().items():
+        yield {"word": word, "count": max(round(tokens), 1)}
 
 
 def _tell(stats: CorpusStats, num_words: int, sources: "list[Source]", on_error: str) -> None:

@@ -9,7 +9,7 @@ from nlpkit.cli.input import Threads
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.cli.progress import progress_bar
-from nlpkit.cli.segmenter import Lexicon, Method, Refine, make_segmenter
+from nlpkit.cli.segmenter import Lexicon, Method, make_segmenter
 from nlpkit.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="Measure results against dictionaries and gold data.")
@@ -23,10 +23,14 @@ _RANKS = [100, 1000, 5000, 20000]
 
 @app.command()
 def words(
-    found: Annotated[Path, typer.Argument(metavar="FOUND", help="Words, best first, as discover writes them.")],
+    found: Annotated[
+        Path, typer.Argument(metavar="FOUND", help="Words, best first, as discover writes them.")
+    ],
     known: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Dictionary to look words up in; jieba is jieba's own. Repeatable."),
+        typer.Option(
+            metavar="FILE", help="Dictionary to look words up in; jieba is jieba's own. Repeatable."
+        ),
     ] = None,
     at: Annotated[
         list[int] | None,
@@ -44,7 +48,7 @@ def words(
 
     \b
     Example:
-      nlpkit discover data/ev.txt --all -o /tmp/ev.jsonl --force && nlpkit evaluate words /tmp/ev.jsonl
+      nlpkit discover data/ev.txt --all | nlpkit evaluate words - --at 100
     """
     from nlpkit.discover.inputs import dictionary_path
     from nlpkit.discover.metrics import precision_at
@@ -61,14 +65,17 @@ def words(
 
 @app.command()
 def segment(
-    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="Text with words parted by blanks, a sentence a line.")],
+    gold: Annotated[
+        Path, typer.Argument(metavar="GOLD", help="Text with words parted by blanks, a sentence a line.")
+    ],
     found: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Score this segmentation, of the same form, instead of making one."),
+        typer.Option(
+            metavar="FILE", help="Score this segmentation, of the same form, instead of making one."
+        ),
     ] = None,
     method: Method = "lexicon",
     lexicon: Lexicon = None,
-    refine: Refine = True,
     threads: Threads = None,
     format: ScoreFormat = None,
     output: Output = None,
@@ -96,9 +103,7 @@ def segment(
         texts = ["".join(words) for words in gold_lines]
         with progress_bar() as progress:
             whole = "\n".join(texts).encode("utf-8", "surrogatepass")
-            segmenter = make_segmenter(
-                method, lexicon, [whole], refine=refine, threads=threads, progress=progress
-            )
+            segmenter = make_segmenter(method, lexicon, [whole], threads=threads, progress=progress)
         found_lines = [[piece for piece in line if not piece.isspace()] for line in segmenter.cut(texts)]
     try:
         score = score_segmentation(zip(gold_lines, found_lines, strict=True))

@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -16,7 +16,8 @@ from nlpkit.cli.input import Encoding, Memory, OnError, TextKey, Threads, Tmp, i
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.cli.progress import progress_bar
-from nlpkit.cli.segmenter import Lexicon, Method, Refine, make_segmenter
+from nlpkit.cli.segmenter import Lexicon, Method, make_segmenter
+from nlpkit.errors import OutputError
 
 if TYPE_CHECKING:
     from nlpkit.lexicon.segment import Segmented
@@ -36,7 +37,6 @@ def segment(
     ] = None,
     method: Method = "lexicon",
     lexicon: Lexicon = None,
-    refine: Refine = True,
     format: Annotated[
         Literal["text", "jsonl", "tsv"] | None,
         typer.Option("--format", "-f", help="Output format.", show_default="text at a terminal, else jsonl"),
@@ -59,7 +59,7 @@ def segment(
 
     \b
     Example:
-      nlpkit segment data/city.txt --format text | head -n 3
+      nlpkit segment data/city.txt --method jieba --format text | head -n 3
     """
     from nlpkit.lexicon.segment import segment_lines
     from nlpkit.memory import default_memory
@@ -71,7 +71,7 @@ def segment(
         path = input_paths([file] if file else [])[0]
         texts: list[Any] = []
         if method == "lexicon" and lexicon is None:
-            path = _rereadable(path, tmp, stack)
+            path = stack.enter_context(_rereadable(path, tmp))
             opened = open_sources(
                 [path],
                 encoding=encoding,
@@ -81,7 +81,7 @@ def segment(
                 tmp=tmp,
             )
             texts = [source.data for source in stack.enter_context(opened)]
-        segmenter = make_segmenter(method, lexicon, texts, refine=refine, threads=threads, progress=progress)
+        segmenter = make_segmenter(method, lexicon, texts, threads=threads, memory=memory, progress=progress)
         lines = iter_lines(
             [path], encoding=encoding, text_key=text_key, on_error=on_error, report=messages.warn
         )
@@ -89,14 +89,20 @@ def segment(
         _write(segment_lines(lines, segmenter), out, Format(format) if format else default)
 
 
-def _rereadable(path: Path, tmp: Path | None, stack: ExitStack) -> Path:
+@contextmanager
+def _rereadable(path: Path, tmp: Path | None) -> Iterator[Path]:
     """A path that can be read twice: standard input is copied to a temporary file."""
     if str(path) != "-":
-        return path
-    copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="nlpkit-", dir=tmp))
-    shutil.copyfileobj(sys.stdin.buffer, copy)
-    copy.flush()
-    return Path(copy.name)
+        yield path
+        return
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="nlpkit-", dir=tmp))
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+        except OSError as error:
+            raise OutputError(f"cannot copy standard input: {error.strerror}", hint="see --tmp") from None
+        yield Path(copy.name)
 
 
 def _write(rows: "Iterable[Segmented]", out: TextIO, format: Format) -> None:

@@ -23,10 +23,6 @@ Lexicon = Annotated[
         show_default="discovered from the text itself; for jieba, jieba's",
     ),
 ]
-Refine = Annotated[
-    bool,
-    typer.Option(help="Re-estimate the lexicon that is discovered from the text: slower, better."),
-]
 
 
 def make_segmenter(
@@ -34,8 +30,8 @@ def make_segmenter(
     lexicon: Path | None,
     texts: Sequence[Any],
     *,
-    refine: bool,
-    threads: int | None,
+    threads: int | None = None,
+    memory: int | None = None,
     progress: Progress,
 ) -> "Segmenter":
     """Make the segmenter of a method, with a lexicon from a file or from the texts themselves."""
@@ -46,15 +42,22 @@ def make_segmenter(
         from nlpkit.lexicon.jieba_cut import JiebaSegmenter
 
         return JiebaSegmenter(words)
-    from nlpkit.lexicon.decode import LexiconSegmenter
+    from nlpkit.lexicon.segmenter import LexiconSegmenter
 
-    return LexiconSegmenter(words or _discovered(texts, refine, threads, progress))
+    return LexiconSegmenter(words or _discovered(texts, threads, memory, progress))
 
 
-def _discovered(texts: Sequence[Any], refine: bool, threads: int | None, progress: Progress) -> dict[str, float]:
+def _discovered(
+    texts: Sequence[Any], threads: int | None, memory: int | None, progress: Progress
+) -> dict[str, float]:
     """The words of the texts with their counts."""
     from nlpkit.discover.pipeline import Settings, discover
-    from nlpkit.memory import default_threads
+    from nlpkit.memory import default_memory, default_threads
 
-    settings = Settings(refine=refine, new_only=False, threads=threads or default_threads())
+    settings = Settings(
+        refine=True,
+        new_only=False,
+        threads=threads or default_threads(),
+        memory_bytes=memory or default_memory(),
+    )
     return discover(texts, settings, progress=progress).lexicon()

@@ -16,7 +16,7 @@ class Decoder:
     answer is the segmentation with the largest sum. Any string of up to 3 symbols may be a word. A run above
     4096 symbols is cut in windows of 4096, the last 256 of each cut again by the next.
 
-    Cost: linear; 10 MB of text a second or more, and less than 3 MB beside the arrays.
+    Cost: linear, some 50 MB of text a second, and less than 3 MB beside the arrays.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ static int add_words(lx_decoder *decoder, const uint32_t *symbols, const uint32_
         tokens += counts[w];
     }
     decoder->new_mass = LX_STRENGTH + LX_DISCOUNT * types;
-    decoder->per_word = exp(LX_WORD_BIAS) / (LX_STRENGTH + tokens);
+    decoder->per_word = exp(LX_DECODER_BIAS) / (LX_STRENGTH + tokens);
     return LX_OK;
 }
 

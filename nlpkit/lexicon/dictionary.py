@@ -14,8 +14,7 @@ def read_dictionary(path: Path) -> dict[str, float]:
     """Read words with their counts, in the order of the file; a word that stands twice has the sum.
 
     A line is `word`, `word count` or `word count tag`, parted by blanks or tabs as in jieba's
-    dictionaries; a word without count has 1. Lines of JSON Lines are taken by "word" and "count", as
-    `nlpkit discover` writes them.
+    dictionaries; a word without count has 1.
 
     Raises:
         InputError: The file is missing or a line is malformed.
@@ -28,28 +27,18 @@ def read_dictionary(path: Path) -> dict[str, float]:
 
 def _entries(path: Path, lines: Iterable[Line]) -> Iterator[tuple[str, float]]:
     for line in lines:
-        text = line.text.strip()
-        if not text:
-            continue
+        word, *rest = line.text.split() or [""]
         try:
-            word, count = _from_json(text) if text.startswith("{") else _from_fields(text)
-        except (ValueError, KeyError, TypeError) as error:
+            count = float(rest[0]) if rest else 1.0
+        except ValueError:
+            count = -1.0
+        if not 0 <= count < float("inf") or line.record is not None or word.startswith("{"):
             raise InputError(
-                f"{path}:{line.number}: {error}", hint="a line is: word count; the count is a number"
-            ) from None
-        if not 0 <= count < float("inf"):
-            raise InputError(f"{path}:{line.number}: the count {count} is out of range")
-        yield word, count
-
-
-def _from_json(text: str) -> tuple[str, float]:
-    record = json.loads(text)
-    return str(record["word"]), float(record.get("count", 1))
-
-
-def _from_fields(text: str) -> tuple[str, float]:
-    word, *rest = text.split()
-    return word, float(rest[0]) if rest else 1.0
+                f"{path}:{line.number}: not a word with its count",
+                hint="nlpkit discover --format jieba writes such a file",
+            )
+        if word:
+            yield word, count
 
 
 def read_words(path: Path) -> list[str]:
@@ -59,9 +48,10 @@ def read_words(path: Path) -> list[str]:
         InputError: The file is missing or a line of JSON is malformed.
     """
     words = []
-    for line in iter_lines([path], encoding="utf-8", on_error="fail", text_key=None):
-        text = line.record["text"] if line.record else line.text
-        words += [_word_of(text, f"{path}:{line.number}")] if text.strip() else []
+    key = "word" if path.suffix.lower() in {".jsonl", ".ndjson"} else None
+    for line in iter_lines([path], encoding="utf-8", on_error="fail", text_key=key):
+        if line.text.strip():
+            words.append(line.text if key else _word_of(line.text, f"{path}:{line.number}"))
     return words[1:] if words[:1] == ["word"] else words  # the header of a TSV file
 
 

@@ -1,13 +1,15 @@
 /* The word model that the sampler fits and the decoder reads: a unigram Pitman-Yor process.
  *
  * A word w of n symbols has weight
- *     (max(0, c(w) - d) + (s + d*T) * base(w)) / (s + N) * exp(LX_WORD_BIAS)
+ *     (max(0, c(w) - d) + (s + d*T) * base(w)) / (s + N)
  * with c its token count, T the number of word types, N the number of tokens, d the discount and s the
  * strength. base(w) is a share for its length times the product of its symbols' relative frequencies.
  * A cut between symbols a and b multiplies by the geometric mean of the odds that a word ends after a
  * and that a word begins with b, both against the odds of a cut anywhere.
  *
- * The decoder sees words and counts only, so everything here follows from those and these constants.
+ * The sampler uses this as it is. Its counts are a mean over segmentations that disagree, which makes the
+ * decoder fond of long words; it multiplies each word by exp(LX_DECODER_BIAS) against that. The decoder
+ * sees words and counts only, so all it uses follows from those and these constants.
  */
 #ifndef NLPKIT_LEXICON_MODEL_H
 #define NLPKIT_LEXICON_MODEL_H
@@ -19,7 +21,7 @@
 
 #define LX_DISCOUNT 0.8
 #define LX_STRENGTH 500.0
-#define LX_WORD_BIAS 0.5 /* natural log; it sets the mean word length */
+#define LX_DECODER_BIAS 2.0 /* natural log; words then have 1.7 symbols in the mean, as Chinese words do */
 #define LX_FREE_LENGTH 3 /* any string this short may be a word, however rare */
 #define LX_SYMBOL_PRIOR 0.5
 #define LX_EDGE_PRIOR 5.0 /* pseudo-counts that pull a rare symbol's odds to the average */

@@ -59,10 +59,10 @@ def refine(
         sweeps: How often each chain samples every run of the text, >= 1.
         chains: How many chains there are, >= 1.
         threads: Chains at work at the same time, each with some 5 bytes per string and 1 per symbol.
-        progress: Called after every sweep, from any thread but one at a time, with the sweeps done and in all.
+        progress: Called after every sweep, from one thread at a time, with the sweeps done and in all.
 
     Raises:
-        ValueError: symbols is not a one-dimensional uint32 array, holds a symbol above 2**24, or a number is < 1.
+        ValueError: symbols is not a one-dimensional uint32 array or holds one above 2**24; a number is < 1.
 
     Cost: about 0.1 microseconds per symbol and sweep, and 60 bytes per symbol.
     Source: Mochihashi et al. 2009, Bayesian unsupervised word segmentation with nested Pitman-Yor language
@@ -114,17 +114,17 @@ def _lexicon_of(
     parents: NDArray[np.uint32], last_symbols: NDArray[np.uint32], totals: NDArray[np.uint64], chains: int
 ) -> RefinedLexicon:
     """Read the words off the nodes that have tokens, from their last symbol to their first."""
-    nodes = np.flatnonzero(totals)
+    nodes: NDArray[np.int64] = np.flatnonzero(totals)
     nodes = nodes[np.argsort(-totals[nodes].astype(np.int64), kind="stable")]
     lengths = np.zeros(len(nodes), np.uint32)
-    at = nodes.copy()
+    at = nodes
     while at.any():
         lengths += at != 0
-        at = parents[at]
+        at = parents[at].astype(np.int64)
     symbols = np.zeros(int(lengths.sum()), np.uint32)
     places, at = np.cumsum(lengths, dtype=np.int64) - 1, nodes
     while len(at):
         symbols[places] = last_symbols[at]
         left = parents[at] != 0
-        places, at = places[left] - 1, parents[at[left]]
+        places, at = places[left] - 1, parents[at[left]].astype(np.int64)
     return RefinedLexicon(symbols, lengths, totals[nodes] / chains)

@@ -1,7 +1,6 @@
 /* A chain: one run of the Gibbs sampler over an index. */
 #include "sampler.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,7 +96,7 @@ static void sum_forward(const lx_chain *chain, size_t start, size_t length,
                         double weights[][LX_MAX_WORD + 1]) {
     const lx_index *index = chain->index;
     double new_mass = LX_STRENGTH + LX_DISCOUNT * (double)chain->num_types;
-    double per_word = exp(LX_WORD_BIAS) / (LX_STRENGTH + (double)chain->num_tokens);
+    double per_word = 1.0 / (LX_STRENGTH + (double)chain->num_tokens);
     double sums[LX_WINDOW + 1];
     sums[0] = 1.0;
     for (size_t i = 1; i <= length; i++) {

@@ -18,7 +18,7 @@
 #define LX_MIN_COUNT 2  /* least count of a word longer than LX_FREE_LENGTH */
 
 /* Every string that may be a word, and where it stands.
- * Memory: 28 bytes per symbol of text and some 40 per different string, of which half is given back. */
+ * Memory: 28 bytes per symbol of text, and 60 to 110 per different string of which some 20 stay. */
 typedef struct {
     size_t num_symbols;  /* symbols and breaks of the text */
     uint32_t max_symbol; /* symbols are 1..max_symbol, a break is 0 */

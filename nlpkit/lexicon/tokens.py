@@ -38,18 +38,34 @@ class Symbols:
         if not self.text:
             return []
         breaks = self.symbols == 0
-        first = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)[self.starts]
+        first = _points(self.text)[self.starts]
         new_line = first == ord("\n")
         begins = np.ones(len(self.symbols), bool)
         begins[1:] = breaks[1:] | breaks[:-1] | ends[:-1]
-        same = breaks[1:] & breaks[:-1] & ((first[1:] == first[:-1]) | (self.is_space[1:] & self.is_space[:-1]))
+        same = (
+            breaks[1:] & breaks[:-1] & ((first[1:] == first[:-1]) | (self.is_space[1:] & self.is_space[:-1]))
+        )
         begins[1:] &= ~same | new_line[1:] | new_line[:-1]
         bounds = [*self.starts[begins].tolist(), len(self.text)]
         return [self.text[start:end] for start, end in pairwise(bounds)]
 
 
+def unit_runs(text: str) -> set[str]:
+    """The runs of Latin letters and digits in a text."""
+    part = word_classes()[_points(text)] == UNIT_PART
+    bounds = np.flatnonzero(np.diff(part.astype(np.int8), prepend=0, append=0)).tolist()
+    return {text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True)}
+
+
+def _points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
 class Numbering:
-    """From text to symbols: the characters and units of a lexicon are 1 .. size, all others size + 1."""
+    """From text to symbols: the characters and units of a lexicon are 1 .. size.
+
+    All other characters are size + 1; all other units are breaks, so that they stand alone.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         """Number the names from 1; a name is a character or a unit."""
@@ -68,7 +84,7 @@ class Numbering:
 
     def read(self, text: str) -> Symbols:
         """Turn a text into symbols."""
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        points = _points(text)
         part = self._classes[points] == UNIT_PART
         begins = np.ones(len(points), bool)
         begins[1:] = ~(part[1:] & part[:-1])
@@ -77,5 +93,5 @@ class Numbering:
         lengths = np.diff(starts, append=len(points))
         for at in np.flatnonzero(part[starts]).tolist():
             unit = text[starts[at] : starts[at] + lengths[at]]
-            symbols[at] = self._units.get(unit, self._unknown)
+            symbols[at] = self._units.get(unit, 0)
         return Symbols(text, starts, symbols, self._is_space[points[starts]])

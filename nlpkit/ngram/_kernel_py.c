@@ -467,7 +467,7 @@ static PyObject *remap(PyObject *self, PyObject *args) {
     if (read_run(&all, run_tuple, &run, 0) == 0) {
         Py_buffer *symbols = hold(&all, symbols_object, 0, 4, run.num_buckets);
         Py_buffer *keys = symbols ? hold(&all, keys_object, 1, wide ? 16 : 8, run.num_keys) : NULL;
-        if (keys && !check(bits * (run.depth - 1) <= (wide ? 128 : 64), "no such form of key")) {
+        if (keys && !check_keys(bits, run.depth, wide)) {
             Py_BEGIN_ALLOW_THREADS
             failed = ng_remap(&run, symbols->buf, bits, wide, keys->buf);
             Py_END_ALLOW_THREADS

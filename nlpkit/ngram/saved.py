@@ -89,9 +89,13 @@ def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None
     check = 0
     for part in parts:
         check = zlib.crc32(part, check)
-    file.write(MAGIC + f"{start:016d} {check:08x}\n".encode())
+    file.write(MAGIC + _line(start, check))
     for part in parts:
         file.write(part)
+
+
+def _line(start: int, check: int) -> bytes:
+    return f"{start:016d} {check:08x}\n".encode()
 
 
 def load_counts(path: Path) -> Saved:
@@ -118,9 +122,9 @@ def load_counts(path: Path) -> Saved:
 
 def _read(data: mmap.mmap) -> Saved:
     place = len(MAGIC) + _LINE_BYTES
-    start, check = int(data[len(MAGIC) : place - 10]), int(data[place - 9 : place], 16)
+    start = int(data[len(MAGIC) : len(MAGIC) + 16])
     with memoryview(data) as view, view[place:] as rest:
-        if zlib.crc32(rest) != check:
+        if data[len(MAGIC) : place] != _line(start, zlib.crc32(rest)):
             raise ValueError("checksum")
     header = json.loads(data[place:start])
     names, num_characters, depth = header["names"], int(header["num_characters"]), int(header["depth"])
@@ -189,6 +193,7 @@ def merge_counts(
 
     Raises:
         ValueError: The grams of all their symbols do not fit in 128 bits.
+        InputError: A key in a file has a symbol that the file does not name.
         OutputError: The disk is full.
     """
     alphabets: list[Saved | Alphabet] = [*saved] if text is None else [text.alphabet, *saved]
@@ -233,7 +238,12 @@ def _renumber(run: Run, names: list[str], num_characters: int, whole: Alphabet) 
     bits, wide = key_layout(whole.size, run.depth)
     run.pack()
     keys = np.empty(len(run.keys), key_type(wide))
-    _kernel.remap(run.kernel, new, bits, wide, keys)
+    try:
+        _kernel.remap(run.kernel, new, bits, wide, keys)
+    except ValueError as error:
+        raise InputError(
+            f"saved counts are damaged: {error}", hint="write them again with --save-counts"
+        ) from None
     run.forget()
     sizes = np.zeros(whole.size + 1, np.uint64)
     sizes[new] = run.sizes

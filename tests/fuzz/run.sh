@@ -8,7 +8,7 @@ folder=${KEEP:-$(mktemp -d)}
 mkdir -p "$folder/corpus"
 kernel=$(ls nlpkit/ngram/*.c | grep -v _kernel_py.c)
 # shellcheck disable=SC2086
-clang -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+clang -std=gnu11 -O2 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
     tests/fuzz/fuzz_kernel.c $kernel -lm -o "$folder/fuzz_kernel"
-"$folder/fuzz_kernel" -max_total_time="${1:-60}" -max_len=328 -len_control=0 -dict=tests/fuzz/utf8.dict -print_final_stats=1 \
+"$folder/fuzz_kernel" -max_total_time="${1:-60}" -max_len=208 -len_control=0 -dict=tests/fuzz/utf8.dict -print_final_stats=1 \
     -artifact_prefix="$folder/" "$folder/corpus" || { echo "the input that failed: see above, in $folder" >&2; trap - EXIT; exit 1; }

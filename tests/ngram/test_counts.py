@@ -131,7 +131,8 @@ def test_blocks_keep_to_the_memory(census):
     blocks = counts._blocks(found, 1000, 16)
     assert [share for block in blocks for share in block] == found.shares
     size = {
-        share: points * 16 + share.end - share.start for share, points in zip(found.shares, found.code_points)
+        share: points * 16 + share.end - share.start
+        for share, points in zip(found.shares, found.code_points, strict=True)
     }
     assert len(blocks) > 3
     assert all(sum(size[share] for share in block) <= 1000 for block in blocks)

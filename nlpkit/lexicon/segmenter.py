@@ -1,0 +1,45 @@
+"""Segmentation with a lexicon: from words with counts to a segmenter of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nlpkit.lexicon.decode import Decoder
+from nlpkit.lexicon.tokens import Numbering, unit_runs
+
+
+class LexiconSegmenter:
+    """Cuts text into the words of a lexicon; runs of Latin letters and digits stay whole."""
+
+    def __init__(self, words: Mapping[str, float]) -> None:
+        """Take words with their counts; those that hold a punctuation mark or white space are left out."""
+        text = "\n".join(words)
+        self._numbering = Numbering([*sorted(set(text) - {"\n"}), *sorted(unit_runs(text))])
+        read = self._numbering.read(text)
+        widths = np.fromiter(map(len, words), np.int64, len(words))
+        starts = np.cumsum(widths + 1) - widths - 1
+        first, last = np.searchsorted(read.starts, starts), np.searchsorted(read.starts, starts + widths)
+        breaks = np.concatenate([np.zeros(1, np.int64), np.cumsum(read.symbols == 0)])
+        whole = (breaks[last] == breaks[first]) & (last > first)
+        lengths = (last - first)[whole]
+        places = np.repeat(first[whole] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        counts = np.fromiter(words.values(), np.float64, len(words))[whole]
+        self._decoder = Decoder(read.symbols[places], lengths.astype(np.uint32), counts)
+
+    def cut(self, lines: Sequence[str]) -> list[list[str]]:
+        """Cut lines into words, punctuation marks and white space, which joined give the line again."""
+        read = self._numbering.read("\n".join(lines))
+        pieces = iter(read.words(self._decoder.cut(read.symbols)))
+        return [list(_pieces_of(line, pieces)) for line in lines]
+
+
+def _pieces_of(line: str, pieces: Iterator[str]) -> Iterator[str]:
+    """Take the pieces that make up a line, and the line end behind it."""
+    left = len(line)
+    while left:
+        piece = next(pieces)
+        left -= len(piece)
+        yield piece
+    next(pieces, None)
