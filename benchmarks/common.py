@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import os
 import platform
 import statistics
 import time
@@ -77,8 +78,6 @@ def report(benchmark: str, rows: Sequence[dict[str, object]]) -> None:
 
 def os_cores() -> set[int]:
     """Cores that this process may use."""
-    import os
-
     return os.sched_getaffinity(0)
 
 
