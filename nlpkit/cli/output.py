@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from enum import StrEnum
 from io import BufferedWriter, TextIOWrapper
@@ -69,9 +69,12 @@ def open_output(path: Path | None, *, force: bool = False) -> Iterator[TextIO]:
         return
     with open_binary(path, force=force) as file:
         text = TextIOWrapper(cast(BinaryIO, file), "utf-8", errors="backslashreplace", newline="\n")
-        yield text
-        text.flush()
-        text.detach()
+        try:
+            yield text
+            text.flush()
+        finally:
+            with suppress(OSError):  # a full disk is told by the flush, or by closing the file
+                text.detach()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ ng_alphabet *ng_alphabet_new(const uint8_t *classes) {
     }
     for (uint32_t point = 0; point < NG_NUM_CODE_POINTS; ++point)
         alphabet->map[point] = classes[point] == NG_UNIT_PART ? NG_NONE : classes[point] == NG_BREAK ? 0 : point;
-    alphabet->map[0] = 0; /* U+0000 would look like a break */
+    alphabet->map[0] = 0;    /* U+0000 would look like a break */
+    alphabet->map['\n'] = 0; /* shares and passes start anew at a line */
     return alphabet;
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum { NG_NUM_CODE_POINTS = 0x110000, NG_MAX_UNIT = 64, NG_MAX_WORD = 64, NG_MAX_DEPTH = 9 };
-enum { NG_BREAK = 0, NG_CHARACTER = 1, NG_UNIT_PART = 2 }; /* classes of code points */
+enum { NG_BREAK = 0, NG_CHARACTER = 1, NG_UNIT_PART = 2 }; /* classes of code points; U+0000 and \n are always breaks */
 enum { NG_ENOMEM = -1 };                                   /* every function that can fail returns it */
 #define NG_NONE UINT32_MAX
 

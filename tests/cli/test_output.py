@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from nlpkit.cli import output
 from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.errors import OutputError
 from nlpkit.records import Word
@@ -177,7 +176,7 @@ def test_folder_as_output_is_an_output_error(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_leaves_no_file(tmp_path, monkeypatch):
     path = tmp_path / "out.txt"
-    monkeypatch.setattr(output, "_open", _open_on_full_disk)
+    monkeypatch.setattr(type(path), "open", _open_on_full_disk)
 
     def fill():
         with open_output(path) as out:
@@ -190,7 +189,7 @@ def test_full_disk_leaves_no_file(tmp_path, monkeypatch):
 
 def _open_on_full_disk(path, mode):
     path.touch()
-    return open("/dev/full", "w")
+    return open("/dev/full", mode.replace("x", "w"))
 
 
 def test_error_of_the_commands_own_reading_is_not_blamed_on_the_output(tmp_path):

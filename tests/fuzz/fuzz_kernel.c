@@ -38,8 +38,8 @@ static uint32_t dense_of[MOST_NAMES]; /* naive symbol to the kernel's */
 static uint32_t size_of_alphabet, num_characters;
 static uint64_t symbol_totals[MOST_NAMES];
 
-typedef struct { uint32_t symbols[NG_MAX_WORD + 1]; int order; uint64_t count; } gram;
-static gram grams[MOST_GRAMS];
+typedef struct gram { uint32_t symbols[NG_MAX_DEPTH + 1]; int order; uint32_t word; uint64_t count; struct gram *next; } gram;
+static gram grams[MOST_GRAMS], *chains[1024];
 static size_t num_grams;
 
 /* ---- naive reading ---- */
@@ -201,31 +201,30 @@ static void check_decoding(ng_alphabet *alphabet, int t, int counting) {
 }
 
 /* ---- grams ---- */
-static uint64_t naive_count(const uint32_t *symbols, size_t order) {
-    uint64_t count = 0;
-    for (int t = 0; t < 2; ++t)
-        for (size_t i = 0; i + order <= texts[t].num; ++i)
-            count += !memcmp(texts[t].symbols + i, symbols, order * sizeof *symbols);
-    return count;
+static gram **chain_of(const uint32_t *symbols, size_t order) {
+    uint32_t hash = 0;
+    for (size_t i = 0; i < order; ++i) hash = (hash ^ symbols[i]) * 2246822519u;
+    return chains + (hash >> 22);
 }
 
-static const gram *find_gram(const uint32_t *symbols, int order) {
-    for (size_t i = 0; i < num_grams; ++i)
-        if (grams[i].order == order && !memcmp(grams[i].symbols, symbols, (size_t)order * sizeof *symbols)) return grams + i;
-    return NULL;
+static gram *find_gram(const uint32_t *symbols, size_t order) {
+    gram *found = *chain_of(symbols, order);
+    while (found && ((size_t)found->order != order || memcmp(found->symbols, symbols, order * sizeof *symbols))) found = found->next;
+    return found;
 }
 
 static void list_grams(int most) {
     num_grams = 0;
+    memset(chains, 0, sizeof chains);
     for (int t = 0; t < 2; ++t)
         for (size_t i = 0; i < texts[t].num; ++i)
-            for (int order = 1; order <= most && i + (size_t)order <= texts[t].num && texts[t].symbols[i + (size_t)order - 1]; ++order) {
-                gram *next = grams + num_grams;
-                if (find_gram(texts[t].symbols + i, order)) continue;
-                memcpy(next->symbols, texts[t].symbols + i, (size_t)order * sizeof *next->symbols);
-                next->order = order;
-                next->count = naive_count(next->symbols, (size_t)order);
-                ++num_grams;
+            for (size_t order = 1; order <= (size_t)most && i + order <= texts[t].num && texts[t].symbols[i + order - 1]; ++order) {
+                gram *found = find_gram(texts[t].symbols + i, order), **chain = chain_of(texts[t].symbols + i, order);
+                if (!found) {
+                    found = *chain = memcpy(grams + num_grams++, &(gram){.order = (int)order, .next = *chain}, sizeof *found);
+                    memcpy(found->symbols, texts[t].symbols + i, order * sizeof *found->symbols);
+                }
+                found->count++;
             }
 }
 
@@ -236,12 +235,13 @@ static uint64_t times_log(uint64_t count) {
 /* The sum of c ln c beside a gram; side 0: before, 1: after. */
 static uint64_t naive_side(const gram *of, int side, const uint8_t *rare) {
     uint64_t sum = 0, seen = 0;
-    uint32_t longer[NG_MAX_WORD + 2];
+    uint32_t longer[NG_MAX_DEPTH + 2];
     memcpy(longer + !side, of->symbols, (size_t)of->order * sizeof *longer);
     for (uint32_t symbol = 1; symbol <= size_of_alphabet; ++symbol) {
         if (rare[symbol]) continue;
         longer[side ? of->order : 0] = symbol;
-        uint64_t count = naive_count(longer, (size_t)of->order + 1);
+        const gram *found = find_gram(longer, (size_t)of->order + 1);
+        uint64_t count = found ? found->count : 0;
         sum += count ? times_log(count) : 0;
         seen += count;
     }
@@ -314,7 +314,7 @@ static void check_grams(const ng_run *run, int most, uint64_t min_count, const u
     for (int order = 0; order <= NG_MAX_DEPTH; ++order) {
         CHECK(lists[order].num == expected[order]);
         for (size_t i = 0; i < lists[order].num; ++i) {
-            const gram *found = find_gram(lists[order].symbols + i * (size_t)order, order);
+            const gram *found = find_gram(lists[order].symbols + i * (size_t)order, (size_t)order);
             CHECK(found && found->count == lists[order].counts[i]);
             if (order < run->depth) CHECK(lists[order].right[i] == naive_side(found, 1, rare));
         }
@@ -363,17 +363,18 @@ static void choose_words(int shortest, int longest, uint32_t seed) {
     for (size_t i = 0; i < num_grams; ++i) {
         uint32_t hash = seed * 2654435761u + 1;
         for (int j = 0; j < grams[i].order; ++j) hash = (hash ^ grams[i].symbols[j]) * 2246822519u;
+        grams[i].word = NG_NONE;
         if (grams[i].order < shortest || grams[i].order > longest || (seed & 3 ? hash >> 28 < (seed >> 2 & 15) : 0)) continue;
         memcpy(word_symbols + end, grams[i].symbols, (size_t)grams[i].order * 4);
         word_ends[num_words] = end += (uint64_t)grams[i].order;
+        grams[i].word = (uint32_t)num_words;
         word_grams[num_words++] = grams + i;
     }
 }
 
 static uint32_t find_word(const uint32_t *symbols, size_t num) {
-    for (size_t w = 0; w < num_words; ++w)
-        if ((size_t)word_grams[w]->order == num && !memcmp(word_grams[w]->symbols, symbols, num * 4)) return (uint32_t)w;
-    return NG_NONE;
+    const gram *found = num <= NG_MAX_DEPTH ? find_gram(symbols, num) : NULL;
+    return found ? found->word : NG_NONE;
 }
 
 static void check_lefts(const ng_run *run, const ng_trie *trie, const uint8_t *rare) {
@@ -571,6 +572,7 @@ static void run_all(const uint8_t *head, size_t share_bytes) {
     for (size_t i = 0; i < num_grams; ++i)
         CHECK(ng_trie_find(trie, grams[i].symbols, (size_t)grams[i].order) == find_word(grams[i].symbols, (size_t)grams[i].order));
     check_lefts(&whole.run, trie, rare);
+    cut_shares(share_bytes < 40 ? share_bytes + 25 : share_bytes); /* a pass takes a large buffer for each share */
     check_matching(&alphabet, trie, head[3]);
     check_marking(&alphabet, trie);
     ng_trie_free(trie);

@@ -49,6 +49,12 @@ def test_frequent_words_are_found_and_unknown_symbols_stand_apart() -> None:
     assert cut(lexicon, [1, 2, UNKNOWN, 1, 2]) == [(1, 2), (UNKNOWN,), (1, 2)]
 
 
+def test_the_start_of_a_long_word_is_not_itself_a_word() -> None:
+    lexicon = {(1, 2, 3, 4, 5): 10_000.0}
+    assert cut(lexicon, [1, 2, 3, 4, 5]) == [(1, 2, 3, 4, 5)]
+    assert max(map(len, cut(lexicon, [1, 2, 3, 4]))) <= 3
+
+
 def test_a_break_ends_a_word_and_is_none_itself() -> None:
     assert cut({(1, 2): 50.0}, [0, 1, 0, 0, 2, 0]) == [(1,), (2,)]
 

@@ -75,6 +75,17 @@ def test_counts_are_sorted_and_sum_to_the_mean_number_of_tokens() -> None:
     assert (lexicon.counts * lexicon.lengths).sum() == np.count_nonzero(text)
 
 
+def test_chains_differ_from_each_other() -> None:
+    _, _, text = made_up_text(2_000)
+    counts = refine(text, chains=2, sweeps=1).counts
+    assert (counts != np.round(counts)).any()
+
+
+def test_a_phrase_that_always_stands_alone_is_one_word_of_four_symbols() -> None:
+    text = np.tile(np.array([1, 2, 3, 4, 0], np.uint32), 100)
+    assert counts_by_word(refine(text)) == {(1, 2, 3, 4): 100.0}
+
+
 def test_an_empty_text_and_one_of_breaks_alone_have_no_words() -> None:
     for text in ([], [0], [0, 0, 0]):
         assert refine(np.array(text, np.uint32)).words() == []

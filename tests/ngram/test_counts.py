@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpkit.ngram import counts
-from nlpkit.ngram.alphabet import BREAK, CHARACTER, NUM_CODE_POINTS, word_classes
+from nlpkit.ngram.alphabet import CHARACTER, NUM_CODE_POINTS, word_classes
 from nlpkit.ngram.grams import gram_statistics
 from nlpkit.ngram.passes import Words
 from nlpkit.ngram.reference import cohesion, count_grams, entropies
@@ -85,20 +85,20 @@ def test_symbols_that_were_not_kept_are_read_again(census, count):
     assert {gram: table.counts[row] for gram, row in rows.items()} == count_grams(corpus, CLASSES[False], 3)
 
 
-@pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_large_buckets_are_sorted(census, count, wide, threads):
+@pytest.mark.parametrize("order", [2, 3, 4])
+@pytest.mark.parametrize(("threads", "wide"), [(1, False), (2, True)])
+def test_large_buckets_are_sorted(census, count, order, threads, wide):
     seed = random.Random(1)
     # The bucket of 一 passes what is sorted at once; most of it, then, shares its highest bits.
     text = "".join(seed.choices([chr(0x4E00 + n) for n in range(700)], [2000, 300] + [1] * 698, k=120_000))
     found = census([text.encode()], CLASSES[False], 1 << 16, threads)
     alphabet = found.alphabet(1)
-    run = count(found, alphabet, 3, wide=wide, threads=threads)
-    table = gram_statistics(run, alphabet, 3, 1, threads=threads)
-    for order in (1, 2, 3):
-        twin = Counter(text[i : i + order] for i in range(len(text) - order + 1))
-        grams = ["".join(alphabet.names[s] for s in row) for row in table.symbols[order - 1].tolist()]
-        assert dict(zip(grams, table.counts[table.rows(order)].tolist(), strict=True)) == twin
+    run = count(found, alphabet, order, wide=wide, threads=threads)
+    table = gram_statistics(run, alphabet, order, 1, threads=threads)
+    for length in range(1, order + 1):
+        twin = Counter(text[i : i + length] for i in range(len(text) - length + 1))
+        grams = ["".join(alphabet.names[s] for s in row) for row in table.symbols[length - 1].tolist()]
+        assert dict(zip(grams, table.counts[table.rows(length)].tolist(), strict=True)) == twin
         assert grams == sorted(grams)
     after = Counter(text[i + 1 : i + 2] for i in range(len(text)) if text[i] == "一")
     before = Counter(text[i - 1 : i] if i else "" for i in range(len(text)) if text[i] == "一")
@@ -110,10 +110,10 @@ def test_large_buckets_are_sorted(census, count, wide, threads):
 
 def test_every_code_point_can_count(census, count):
     classes = np.full(NUM_CODE_POINTS, CHARACTER, np.uint8)
-    classes[[0, ord("\n")]] = BREAK
-    points = [point for point in range(NUM_CODE_POINTS) if classes[point] and not 0xD800 <= point < 0xE000]
+    points = [point for point in range(1, NUM_CODE_POINTS) if not 0xD800 <= point < 0xE000]
+    points.remove(ord("\n"))  # this and U+0000 are always breaks
     text = "".join(map(chr, points))
-    found = census([f"{text}\n".encode()], classes, share_bytes=1 << 20)
+    found = census([f"\0{text}\n\0".encode()], classes, share_bytes=1 << 20)
     alphabet = found.alphabet(1)
     assert "".join(alphabet.names) == text
     assert (alphabet.counts[1:] == 1).all()
@@ -124,6 +124,21 @@ def test_every_code_point_can_count(census, count):
     grams = np.arange(1, len(text) - 3, 1000)[:, None] + np.arange(5)
     words = Words(grams[:-1].astype(np.uint32).ravel(), np.arange(1, len(grams), dtype=np.uint64) * 5)
     assert (occurrences_in(saved, words, alphabet.names, alphabet.num_characters) == 1).all()
+
+
+@pytest.mark.parametrize("order", range(1, 9))
+def test_keys_reach_over_the_ends_of_shares(census, count, order):
+    text = "一二三四五六七八九" * 4 + "十"
+    found = census([text.encode()], CLASSES[False], share_bytes=1)
+    run = count(found, found.alphabet(1), order)
+    assert len(found.shares) == len(text)
+    assert run.num_keys == len({text[i : i + order + 1] for i in range(len(text))})
+
+
+def test_keys_end_at_the_first_break(census, count):
+    found = census(["中文，的中文。中文的".encode()], CLASSES[False])
+    run = count(found, found.alphabet(1), 3)
+    assert run.num_keys == len({"中文", "文", "的中文", "中文的", "文的", "的"})
 
 
 def test_blocks_keep_to_the_memory(census):

@@ -106,7 +106,7 @@ def test_places_become_code_points(data, texts):
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 66, 200])
 @pytest.mark.parametrize("share_bytes", [1, 10, 64, 65, 130, 1000])
-@pytest.mark.parametrize("letter", ["x", "é"])
+@pytest.mark.parametrize("letter", ["x", "é", "ａ"])
 def test_a_unit_has_at_most_64_code_points(census, length, share_bytes, letter):
     text = f"中{letter * length}文"
     found = census([text.encode()], CLASSES, share_bytes)
