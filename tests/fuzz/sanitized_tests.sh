@@ -15,4 +15,4 @@ gcc -O1 -g -std=c11 -fPIC -shared -fno-omit-frame-pointer -fsanitize=address,und
     -fno-sanitize-recover=undefined -I"$include" nlpkit/ngram/*.c -lm -o nlpkit/ngram/_kernel.abi3.so
 # Python itself never frees some of its memory, so leaks are not looked for.
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
-    "$python" -m pytest -q -p no:cacheprovider tests/ngram tests/discover "$@"
+    "$python" -m pytest -q -p no:cacheprovider --capture=sys tests/ngram tests/discover "$@"

@@ -173,10 +173,13 @@ def test_long_pieces_are_cut_alike_at_every_share(census, max_order, share_bytes
         check_cutting(corpus, kept, max_order, census(corpus, CLASSES, share_bytes))
     longest = [gram for gram in grams if len(gram) == max_order]
     check_cutting(corpus, longest, max_order, census(corpus, CLASSES, share_bytes))
+    # The last link begins with the last symbol of the chain, so nothing nearer shows it.
+    longest = [gram for gram in longest if set(gram) <= {"一", "二"} or gram[1] == "五"]
+    check_cutting(corpus, longest, max_order, census(corpus, CLASSES, share_bytes))
 
 
 def test_units_before_a_share_are_seen_whole(census):
-    corpus = [("中" + "x" * 64 + "文，" + "é" * 64 + "中" + "é" * 65 + "文").encode()]
+    corpus = [("中" + "x" * 64 + "文，" + "é" * 64 + "中" + "é" * 65 + "文，" + "ａ" * 64 + "文").encode()]
     kept = [("中", "x" * 64), ("x" * 64, "文"), ("é" * 64, "中")]
     for share_bytes in (1, 7, 66, 130, 131):
         found = census(corpus, CLASSES, share_bytes)
@@ -189,8 +192,8 @@ def test_units_before_a_share_are_seen_whole(census):
             np.ones(2, bool),
             np.zeros(alphabet.size + 1, bool),
         )
-        assert got.counts.tolist() == [2, 2]
-        assert got.left_entropy[0] == pytest.approx(log(2))  # x…x once, a break once: a unit too long is one
+        assert got.counts.tolist() == [3, 2]
+        assert got.left_entropy[0] == pytest.approx(log(3))  # two units, and a break: a unit too long is one
 
 
 def test_words_of_64_symbols_are_found_over_stretches(census):
@@ -206,6 +209,21 @@ def test_words_of_64_symbols_are_found_over_stretches(census):
     rate = 1 / (300_000 - 63)
     expected = -rate * log(rate) - (1 - rate) * log(1 - rate)
     assert got.left_entropy[0] == got.right_entropy[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_longest_stretch_has_room(census):
+    # No line ends near the first stretch of 2^18 bytes; the second reaches as far as it may for one.
+    corpus = [b"a" * ((1 << 19) + 65534) + b"\nab\n" + b"a" * 9]
+    classes = word_classes(split_latin=True)
+    found = census(corpus, classes)
+    alphabet = found.alphabet(1)
+    words = as_words([("a", "a"), ("a", "b")], alphabet)
+    pieces = cut_by_connection(found.shares, alphabet, words, 2)
+    assert pieces.kept_counts.tolist() == [0, 1]
+    assert pieces.longer_counts.tolist() == [1]  # the last line; the first is too long for a word
+    got = find_occurrences(found.shares, alphabet, words, np.ones(2, bool), np.zeros(3, bool), num_places=1)
+    assert got.counts.tolist() == [(1 << 19) + 65533 + 8, 1]
+    assert got.places.tolist() == [[0], [(1 << 19) + 65535]]
 
 
 def test_places_lie_in_the_right_text(census):

@@ -133,6 +133,17 @@ def test_occurrences_are_exact_up_to_the_order_and_bounded_beyond(data, texts, c
     assert found.tolist() == [least(gram) for gram in grams]
 
 
+def test_the_rarest_window_bounds_a_longer_word(counted, file):
+    part = through_disk(
+        counted(["一二三四，五六七八，".encode() * 5 + "七一二三，五六七九".encode()], 2), file
+    )
+    words = Words(
+        np.array([part.names.index(name) for name in "七一二三五六七九五六七八"], np.uint32),
+        np.array([4, 8, 12], np.uint64),
+    )
+    assert occurrences_in(part, words, part.names, part.num_characters).tolist() == [1, 1, 5]
+
+
 def test_counts_without_a_letter_can_be_saved_and_merged(counted, file):
     empty = through_disk(counted([b"..."]), file)
     with RunStore(None) as store:
