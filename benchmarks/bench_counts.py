@@ -14,7 +14,8 @@ import numpy as np
 from common import report, shared_text
 
 from nlpkit.ngram.alphabet import seed_classes
-from nlpkit.ngram.counts import count, take_census
+from nlpkit.ngram.census import take_census
+from nlpkit.ngram.counts import count
 from nlpkit.ngram.grams import gram_statistics
 from nlpkit.ngram.runs import RunStore
 

@@ -19,7 +19,8 @@ import numpy as np
 from common import MB, benchmark_text, report, seconds_in_turn, summary
 
 from nlpkit.ngram.alphabet import seed_classes, word_classes
-from nlpkit.ngram.counts import count, take_census
+from nlpkit.ngram.census import take_census
+from nlpkit.ngram.counts import count
 from nlpkit.ngram.grams import gram_statistics
 from nlpkit.ngram.runs import RunStore
 

@@ -14,7 +14,8 @@ from nlpkit.discover import scores
 from nlpkit.discover.settings import Settings
 from nlpkit.errors import InputError
 from nlpkit.ngram.alphabet import Alphabet, seed_classes, word_classes
-from nlpkit.ngram.counts import Census, count, take_census
+from nlpkit.ngram.census import Census, take_census
+from nlpkit.ngram.counts import count
 from nlpkit.ngram.grams import GramTable, gram_statistics
 from nlpkit.ngram.runs import RunStore
 from nlpkit.ngram.saved import Counted, Saved, load_counts, merge_counts
@@ -51,9 +52,8 @@ def count_corpus(
     """Count texts, add saved counts, and list the grams that occur often enough.
 
     Raises:
-        InputError: Saved counts are damaged or were counted otherwise.
+        InputError: Saved counts are damaged or were counted otherwise, or the order is too long.
         OutputError: There is no room for temporary files.
-        ValueError: The order is too long for the alphabet.
     """
     seed = settings.method == "cohesion"
     classes = seed_classes() if seed else word_classes(split_latin=settings.split_latin)

@@ -17,7 +17,7 @@ from nlpkit.discover.refined import refined_candidates
 from nlpkit.discover.select import gated_candidates, seed_candidates
 from nlpkit.discover.settings import Settings
 from nlpkit.ngram import _kernel
-from nlpkit.ngram.counts import Census
+from nlpkit.ngram.census import Census
 from nlpkit.ngram.passes import NOWHERE, code_point_offsets, find_occurrences
 from nlpkit.ngram.runs import RunStore
 from nlpkit.ngram.saved import Counted
@@ -87,8 +87,8 @@ def discover(texts: Sequence[Any], settings: Settings, *, progress: Progress = n
         progress: Called with a stage, what is done and what there is to do.
 
     Raises:
-        ValueError: The settings contradict each other, or the order is too long for the alphabet.
-        InputError: Saved counts are damaged or were counted otherwise.
+        ValueError: The settings contradict each other.
+        InputError: Saved counts are damaged or were counted otherwise, or the order is too long for the text.
         OutputError: There is no room for temporary files.
 
     Cost: time linear in the text; about 6 bytes of memory a byte of text up to `memory_bytes`, then disk.

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpkit.errors import OutputError
+from nlpkit.errors import InputError, OutputError
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.shares import bucket_ranges
 
@@ -24,11 +24,17 @@ def key_layout(size: int, depth: int) -> tuple[int, bool]:
     """Bits of a symbol in a key, and whether a key needs 128 bits; its first symbol is the bucket's.
 
     Raises:
-        ValueError: Grams of `depth` symbols out of `size` do not fit.
+        InputError: Grams of `depth` symbols out of `size` do not fit.
+        ValueError: The depth is not in 2 .. 9.
     """
     bits = max(size.bit_length(), 1)
-    if not 2 <= depth <= 9 or (depth - 1) * bits > 128:
-        raise ValueError(f"grams of {depth} symbols out of {size:,} do not fit in 128 bits")
+    if not 2 <= depth <= 9:
+        raise ValueError(f"a depth of {depth} is not in 2 .. 9")
+    if (depth - 1) * bits > 128:
+        raise InputError(
+            f"the text has {size:,} different symbols, too many for n-grams of {depth - 1}",
+            hint=f"--max-order {128 // bits} fits",
+        )
     return bits, (depth - 1) * bits > 64
 
 

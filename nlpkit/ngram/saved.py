@@ -192,7 +192,7 @@ def merge_counts(
     """Add up the counts of texts and of files; they have the same depth.
 
     Raises:
-        ValueError: The grams of all their symbols do not fit in 128 bits.
+        InputError: The grams of all their symbols do not fit in 128 bits.
         InputError: A key in a file has a symbol that the file does not name.
         OutputError: The disk is full.
     """

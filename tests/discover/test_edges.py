@@ -6,7 +6,8 @@ import pytest
 from nlpkit.discover.candidates import Candidates, join_candidates
 from nlpkit.discover.edges import phrase_edges
 from nlpkit.ngram.alphabet import word_classes
-from nlpkit.ngram.counts import count, take_census
+from nlpkit.ngram.census import take_census
+from nlpkit.ngram.counts import count
 from nlpkit.ngram.grams import gram_statistics
 from nlpkit.ngram.passes import Words
 from nlpkit.ngram.runs import RunStore

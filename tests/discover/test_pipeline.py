@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from nlpkit.discover.pipeline import Settings, discover
 from nlpkit.errors import InputError
+from nlpkit.ngram import census as census_module
 from nlpkit.ngram import counts
 from nlpkit.ngram.saved import load_counts, save_counts
 
@@ -100,7 +101,7 @@ SEED_TEXT = st.lists(
 @settings(max_examples=40)
 @given(text=SEED_TEXT, min_count=st.integers(1, 4), share_bytes=st.sampled_from([1, 5, 50, 1 << 20]))
 def test_the_seed_method_gives_the_words_of_the_seven_steps(text, min_count, share_bytes):
-    with patch.object(counts, "_SHARE_BYTES", share_bytes):
+    with patch.object(census_module, "SHARE_BYTES", share_bytes):
         check_seed(text, min_count)
 
 
@@ -286,7 +287,7 @@ def test_first_counts_code_points_over_all_texts():
 def test_no_result_depends_on_memory_or_threads():
     plain = found([TEXT, some_text(1)])[0]
     assert plain
-    with patch.object(counts, "_SHARE_BYTES", 999):
+    with patch.object(census_module, "SHARE_BYTES", 999):
         for more in ({"threads": 3}, {"memory_bytes": 0, "threads": 2}):
             assert found([TEXT, some_text(1)], **more)[0] == plain
         with patch.object(counts, "_blocks", lambda census, *_: [[share] for share in census.shares]):
@@ -295,7 +296,7 @@ def test_no_result_depends_on_memory_or_threads():
 
 def test_no_temporary_file_stays(tmp_path):
     with (
-        patch.object(counts, "_SHARE_BYTES", 999),
+        patch.object(census_module, "SHARE_BYTES", 999),
         patch.object(counts, "_blocks", lambda c, *_: [[s] for s in c.shares]),
     ):
         words, _ = found([TEXT], memory_bytes=0, tmp=tmp_path)

@@ -6,8 +6,9 @@ from unittest.mock import patch
 import pytest
 from hypothesis import strategies as st
 
+from nlpkit.ngram import census as census_module
 from nlpkit.ngram import counts
-from nlpkit.ngram.counts import Census, take_census
+from nlpkit.ngram.census import Census, take_census
 from nlpkit.ngram.runs import Run, RunStore, key_layout
 
 CHARACTERS = ["中", "文", "的", "𠀀", "カ", "々", "한", "龥"]
@@ -54,7 +55,7 @@ def census() -> Callable[..., Census]:
     """Take a census in small shares: census(texts, classes, share_bytes=..., threads=...)."""
 
     def take(texts, classes, share_bytes=1 << 20, threads=1, **more):
-        with patch.object(counts, "_SHARE_BYTES", share_bytes):
+        with patch.object(census_module, "SHARE_BYTES", share_bytes):
             return take_census(texts, classes, threads=threads, **more)
 
     return take

@@ -157,7 +157,7 @@ def test_blocks_keep_to_the_memory(census):
 def test_grams_that_fit_no_key_are_refused(census, count):
     found = census([b"\xe4\xb8\x80"], CLASSES[False])
     alphabet = found.alphabet(1)
-    with pytest.raises(ValueError, match="grams of 10 symbols"):
+    with pytest.raises(ValueError, match="depth of 10"):
         count(found, alphabet, 9)
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpkit.errors import OutputError
+from nlpkit.errors import InputError, OutputError
+from nlpkit.ngram import census as census_module
 from nlpkit.ngram import counts
 from nlpkit.ngram.alphabet import word_classes
-from nlpkit.ngram.counts import take_census
+from nlpkit.ngram.census import take_census
 from nlpkit.ngram.runs import Run, RunStore, ends_of, key_layout, key_type
 
 CLASSES = word_classes()
@@ -123,14 +124,21 @@ def test_keys_are_as_wide_as_they_need_be(size, depth, layout):
     assert key_layout(size, depth) == layout
 
 
-@pytest.mark.parametrize(("size", "depth"), [(65536, 9), (10, 10), (10, 1)])
-def test_grams_beyond_128_bits_are_refused(size, depth):
-    with pytest.raises(ValueError, match="do not fit"):
-        key_layout(size, depth)
+def test_grams_beyond_128_bits_are_refused_with_the_order_that_fits():
+    with pytest.raises(InputError, match="65,536 different symbols") as error:
+        key_layout(65536, 9)
+    assert "--max-order 7 " in error.value.hint
+    assert key_layout(65536, 7 + 1) == (17, True)
+
+
+@pytest.mark.parametrize("depth", [1, 10])
+def test_depths_that_no_key_has_are_refused(depth):
+    with pytest.raises(ValueError, match="depth"):
+        key_layout(10, depth)
 
 
 def spill(folder, monkeypatch, text="中文的中文" * 50):
-    monkeypatch.setattr(counts, "_SHARE_BYTES", 60)
+    monkeypatch.setattr(census_module, "SHARE_BYTES", 60)
     monkeypatch.setattr(counts, "_blocks", lambda census, room, symbol_bytes: [[s] for s in census.shares])
     census = take_census([text.encode()], CLASSES, memory_bytes=0)
     with RunStore(folder) as store:
@@ -162,14 +170,15 @@ def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
 FULL = """
 import resource, sys
 from nlpkit.errors import OutputError
+from nlpkit.ngram import census as census_module
 from nlpkit.ngram import counts
 from nlpkit.ngram.alphabet import word_classes
-from nlpkit.ngram.counts import take_census
+from nlpkit.ngram.census import take_census
 from nlpkit.ngram.runs import RunStore
 from pathlib import Path
 
 
-counts._SHARE_BYTES = 1 << 14
+census_module.SHARE_BYTES = 1 << 14
 counts._blocks = lambda census, room, symbol_bytes: [[share] for share in census.shares]
 text = "".join(chr(0x4E00 + n * n % 20011) for n in range(20000)).encode()
 census = take_census([text], word_classes(), memory_bytes=0)
