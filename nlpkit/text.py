@@ -261,10 +261,14 @@ def _record_key(path: Path, text_key: str | None) -> str | None:
     return _DEFAULT_KEY if inner.suffix.lower() in {".jsonl", ".ndjson"} else None
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"not JSON: {name} is no number")
+
+
 def _parse_record(line: str, key: str) -> dict[str, Any]:
     """Read a record and make sure that it has a text; ValueError gives the reason if not."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg.lower()} at column {error.colno}") from error
     except RecursionError as error:

@@ -78,9 +78,9 @@ def _boundary(*, debug: bool = False) -> Iterator[None]:
         try:
             yield
         except typer.Exit:
-            sys.stdout.flush()
+            _flush_stdout()
             raise
-        sys.stdout.flush()
+        _flush_stdout()
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
@@ -101,6 +101,11 @@ def _boundary(*, debug: bool = False) -> Iterator[None]:
         raise typer.Exit(_report(OutputError(f"{place}: {error.strerror}"), debug)) from None
     except Exception as error:
         raise typer.Exit(_report_bug(error)) from None
+
+
+def _flush_stdout() -> None:
+    if sys.stdout is not None:  # None: it was closed before we started
+        sys.stdout.flush()
 
 
 def _report(error: NlpkitError, debug: bool) -> int:

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nlpkit.cli import messages
-from nlpkit.cli.input import Encoding, Memory, OnError, Seed, TextKey, Threads, Tmp, input_paths
+from nlpkit.cli.input import (
+    Encoding,
+    Memory,
+    OnError,
+    Seed,
+    TextKey,
+    Threads,
+    Tmp,
+    check_read_once,
+    check_written_once,
+    input_paths,
+)
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
-from nlpkit.cli.output import Format, default_format, open_binary, open_output, write_records
+from nlpkit.cli.output import Format, default_format, open_binary, open_output, refuse_existing, write_records
 from nlpkit.cli.progress import progress_bar
 from nlpkit.errors import InputError
-from nlpkit.records import CorpusStats
 
 if TYPE_CHECKING:
     from nlpkit.discover.pipeline import Discovery
@@ -77,7 +87,10 @@ def discover(
     ] = None,
     counts: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Add saved counts to those of the text. Repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="Add saved counts to those of the text, or take them alone if no FILE is given. Repeatable.",
+        ),
     ] = None,
     save_counts: Annotated[
         Path | None,
@@ -120,53 +133,80 @@ def discover(
     from nlpkit.ngram.saved import save_counts as save
     from nlpkit.text import open_sources
 
-    memory = memory or default_memory()
+    paths = [] if counts and not files else input_paths(files or [])
+    check_read_once(paths, known or (), background or ())
+    check_written_once(output, report, save_counts)
+    memory_bytes = default_memory() if memory is None else memory
+    spool_bytes = memory_bytes // 4
     with ExitStack() as stack:
-        out = stack.enter_context(open_output(output, force=force))
-        page = stack.enter_context(open_output(report, force=force)) if report else None
-        saved = stack.enter_context(open_binary(save_counts, force=force)) if save_counts else None
-        progress = stack.enter_context(progress_bar())
-        sources: list[Source] = []
-        if files or not counts:
-            sources = stack.enter_context(
-                open_sources(
-                    input_paths(files or []),
-                    encoding=encoding,
-                    text_key=text_key,
-                    on_error=on_error,
-                    report=messages.warn,
-                    spool_bytes=memory // 4,
-                    tmp=tmp,
-                )
+        try:
+            settings = Settings(
+                method=method,
+                min_count=min_count,
+                max_order=max_order,
+                split_latin=split_latin,
+                refine=refine,
+                seed=seed,
+                new_only=not refine if new_only is None else new_only,
+                known=stack.enter_context(
+                    open_known(known or DEFAULT_KNOWN, spool_bytes=spool_bytes, tmp=tmp)
+                ),
+                counts=counts or (),
+                keep_counts=save_counts is not None,
+                background=stack.enter_context(
+                    open_background(
+                        background or (),
+                        encoding=encoding,
+                        report=messages.warn,
+                        spool_bytes=spool_bytes,
+                        tmp=tmp,
+                    )
+                ),
+                threads=threads or default_threads(),
+                memory_bytes=memory_bytes,
+                tmp=tmp,
             )
-        settings = Settings(
-            method=method,
-            min_count=min_count,
-            max_order=max_order,
-            split_latin=split_latin,
-            refine=refine,
-            seed=seed,
-            new_only=not refine if new_only is None else new_only,
-            known=stack.enter_context(open_known(known or DEFAULT_KNOWN, spool_bytes=memory // 4, tmp=tmp)),
-            counts=counts or (),
-            keep_counts=saved is not None,
-            background=stack.enter_context(
-                open_background(background or (), spool_bytes=memory // 4, tmp=tmp)
-            ),
-            threads=threads or default_threads(),
-            memory_bytes=memory,
-            tmp=tmp,
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        sources = stack.enter_context(
+            open_sources(
+                paths,
+                encoding=encoding,
+                text_key=text_key,
+                on_error=on_error,
+                report=messages.warn,
+                spool_bytes=spool_bytes,
+                tmp=tmp,
+            )
         )
-        found = find([source.data for source in sources], settings, progress=progress)
-        _tell(found.stats, len(found), sources, on_error)
+        _refuse_counts(sources)
+        for path in (report, save_counts):
+            refuse_existing(path, force=force)
+        out = stack.enter_context(open_output(output, force=force))
+        with progress_bar() as progress:
+            found = find([source.data for source in sources], settings, progress=progress)
+        _tell(found, sources, on_error)
+        # What is written beside comes first: the reader of standard output may stop reading.
+        if save_counts and found.counted:
+            with open_binary(save_counts, force=force) as file:
+                save(found.counted, file)
+        if report:
+            title = ", ".join(str(path) for path in [*paths, *(counts or ())])
+            with open_output(report, force=force) as page:
+                write_report(islice(found.words(), limit), found.stats, page, title=title)
         chosen = Format(format) if format else default_format(output)
         records = _entries(found) if chosen is Format.JIEBA else found.words()
         write_records(islice(records, limit), out, chosen)
-        if page:
-            title = ", ".join(source.name for source in sources)
-            write_report(islice(found.words(), limit), found.stats, page, title=title)
-        if saved and found.counted:
-            save(found.counted, saved, split_latin=settings.splits_latin)
+
+
+def _refuse_counts(sources: "list[Source]") -> None:
+    from nlpkit.ngram.saved import is_saved_counts
+
+    for source in sources:
+        if is_saved_counts(source.data):
+            raise InputError(
+                f"{source.name}: these are saved counts, not text", hint="give them with --counts"
+            )
 
 
 def _entries(found: "Discovery") -> Iterator[dict[str, str | int]]:
@@ -175,10 +215,16 @@ def _entries(found: "Discovery") -> Iterator[dict[str, str | int]]:
         yield {"word": word, "count": max(round(tokens), 1)}
 
 
-def _tell(stats: CorpusStats, num_words: int, sources: "list[Source]", on_error: str) -> None:
+def _tell(found: "Discovery", sources: "list[Source]", on_error: str) -> None:
     """Say what was odd about the text, and under -v what was read."""
-    if stats.num_broken:
-        text = f"broken UTF-8: {stats.num_broken:,} sequences, the first at code point {stats.first_broken:,}"
+    stats = found.stats
+    if found.census.broken_at:
+        number, byte = found.census.broken_at
+        line = bytes(sources[number].data[:byte]).count(b"\n") + 1
+        text = (
+            f"{sources[number].name}:{line}: broken UTF-8, {stats.num_broken:,} sequences in all, "
+            f"the first at code point {stats.first_broken:,}"
+        )
         if on_error == "fail":
             raise InputError(
                 text, hint="--on-error skip takes them as breaks; --encoding reads other encodings"
@@ -186,9 +232,9 @@ def _tell(stats: CorpusStats, num_words: int, sources: "list[Source]", on_error:
         messages.warn(text)
     if sources and not stats.num_symbols:
         messages.warn("the text has no words: it is empty, or has no letters")
-    elif not num_words:
+    elif not len(found):
         messages.warn(f"no word found; the least count was {stats.min_count}: see --min-count and --all")
     messages.info(
         f"{stats.num_bytes:,} bytes, {stats.num_symbols:,} symbols, {stats.num_distinct_symbols:,} "
-        f"different; {num_words:,} words with at least {stats.min_count} occurrences"
+        f"different; {len(found):,} words with at least {stats.min_count} occurrences"
     )

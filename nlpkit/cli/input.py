@@ -1,6 +1,8 @@
 """What a command reads, and the options that mean the same in every command."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +23,19 @@ def input_paths(paths: list[Path]) -> list[Path]:
             param_hint="FILE",
         )
     return [Path("-")]
+
+
+def check_read_once(*groups: Sequence[Path]) -> None:
+    """Refuse to read standard input twice: typer.BadParameter."""
+    if sum(str(path) == "-" for group in groups for path in group) > 1:
+        raise typer.BadParameter("standard input can be read only once", param_hint="-")
+
+
+def check_written_once(*paths: Path | None) -> None:
+    """Refuse to write two things to one file: typer.BadParameter."""
+    given = [os.path.abspath(path) for path in paths if path is not None and str(path) != "-"]
+    if len(set(given)) < len(given):
+        raise typer.BadParameter("two outputs cannot go to one file")
 
 
 # A settings file may give a number where the command line gives a word: hence str().
@@ -75,6 +90,9 @@ Tmp = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        writable=True,
         help="Where data go that do not fit in memory.",
         show_default="the system's temporary folder",
     ),

@@ -41,7 +41,8 @@ class Format(StrEnum):
 
 def default_format(path: Path | None) -> Format:
     """Return what to write where nobody chose: a table at a terminal, else JSON Lines."""
-    return Format.TABLE if _is_stdout(path) and sys.stdout.isatty() else Format.JSONL
+    at_terminal = _is_stdout(path) and sys.stdout is not None and sys.stdout.isatty()
+    return Format.TABLE if at_terminal else Format.JSONL
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -65,6 +66,8 @@ def open_output(path: Path | None, *, force: bool = False) -> Iterator[TextIO]:
             is full (whoever writes meets that too, from within the `with` block).
     """
     if path is None or _is_stdout(path):
+        if sys.stdout is None:
+            raise OutputError("standard output is closed", hint="write to a file with -o FILE")
         yield sys.stdout
         return
     with open_binary(path, force=force) as file:
@@ -80,11 +83,23 @@ def open_output(path: Path | None, *, force: bool = False) -> Iterator[TextIO]:
 @contextmanager
 def open_binary(path: Path, *, force: bool = False) -> Iterator[BufferedWriter]:
     """Open a file for bytes, in the same way and with the same errors as `open_output`."""
-    is_special = path.exists() and not path.is_file() and not path.is_dir()
-    if path.exists() and not is_special and not force:
-        raise OutputError(f"{path}: the file exists", hint="--force overwrites it")
-    with _written_directly(path) if is_special else _written_beside(path.resolve()) as out:
+    refuse_existing(path, force=force)
+    with _written_directly(path) if _is_special(path) else _written_beside(path.resolve()) as out:
         yield out
+
+
+def refuse_existing(path: Path | None, *, force: bool) -> None:
+    """Refuse early, before long work, what `open_output` would refuse: a file that is already there.
+
+    Raises:
+        OutputError: the file exists and `force` is False.
+    """
+    if path is not None and not _is_stdout(path) and not force and path.exists() and not _is_special(path):
+        raise OutputError(f"{path}: the file exists", hint="--force overwrites it")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_records(records: Iterable[Any], out: TextIO, fmt: Format, *, batch: int = BATCH) -> None:
@@ -150,14 +165,14 @@ def write_table(records: Iterable[Any], out: TextIO) -> None:
 
 
 def _rows(records: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield each record as a dict in field order, floats rounded."""
+    """Yield each record as a dict in field order; floats of dataclasses rounded, mappings as they are."""
     names: list[str] | None = None
     for record in records:
         if isinstance(record, Mapping):
-            row = dict(record)
-        else:
-            names = names or [field.name for field in fields(record)]
-            row = {name: getattr(record, name) for name in names}
+            yield dict(record)
+            continue
+        names = names or [field.name for field in fields(record)]
+        row = {name: getattr(record, name) for name in names}
         for name, value in row.items():
             if isinstance(value, float):
                 # + 0.0 makes a plain zero of the negative one that rounding can give

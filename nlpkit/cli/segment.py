@@ -1,5 +1,6 @@
 """`nlpkit segment`: words in running text."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -80,7 +81,10 @@ def segment(
                 spool_bytes=(memory or default_memory()) // 4,
                 tmp=tmp,
             )
+            start = sys.stdin.buffer.tell() if str(path) == "-" else 0
             texts = [source.data for source in stack.enter_context(opened)]
+            if str(path) == "-":
+                sys.stdin.buffer.seek(start)  # opening took it as read
         segmenter = make_segmenter(method, lexicon, texts, threads=threads, memory=memory, progress=progress)
         lines = iter_lines(
             [path], encoding=encoding, text_key=text_key, on_error=on_error, report=messages.warn
@@ -91,23 +95,28 @@ def segment(
 
 @contextmanager
 def _rereadable(path: Path, tmp: Path | None) -> Iterator[Path]:
-    """A path that can be read twice: standard input is copied to a temporary file."""
-    if str(path) != "-":
-        yield path
-        return
+    """A path that can be read twice: a pipe is copied to a file, which takes the place of standard input."""
+    from nlpkit.sources import open_file
+
     with ExitStack() as stack:
+        source = stack.enter_context(open_file(path))
+        if source.seekable():
+            yield path
+            return
         try:
-            copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="nlpkit-", dir=tmp))
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            copy.flush()
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=tmp))
+            shutil.copyfileobj(source, copy)
+            copy.seek(0)
         except OSError as error:
-            raise OutputError(f"cannot copy standard input: {error.strerror}", hint="see --tmp") from None
-        yield Path(copy.name)
+            raise OutputError(f"cannot copy the input: {error.strerror}", hint="see --tmp") from None
+        os.dup2(copy.fileno(), 0)
+        sys.stdin = stack.enter_context(open(0, encoding="utf-8", closefd=False))
+        yield Path("-")
 
 
 def _write(rows: "Iterable[Segmented]", out: TextIO, format: Format) -> None:
     if format is not Format.TEXT:
-        write_records(_records(rows), out, format)
+        write_records(_records(rows, only_ours=format is Format.TSV), out, format)  # TSV has one header
         return
     rows = iter(rows)
     while some := list(islice(rows, _FLUSHED_LINES)):
@@ -115,8 +124,8 @@ def _write(rows: "Iterable[Segmented]", out: TextIO, format: Format) -> None:
         out.flush()
 
 
-def _records(rows: "Iterable[Segmented]") -> Iterator[dict[str, Any]]:
-    """Records of the words and their places; what else an input record holds is kept."""
+def _records(rows: "Iterable[Segmented]", *, only_ours: bool) -> Iterator[dict[str, Any]]:
+    """Records of the words and their places; what else an input record holds is kept, unless only_ours."""
     for row in rows:
-        record = row.line.record or {"text": row.line.text}
+        record = row.line.record if row.line.record and not only_ours else {"text": row.line.text}
         yield {**record, "words": row.words(), "offsets": row.offsets()}

@@ -44,7 +44,7 @@ def make_segmenter(
         return JiebaSegmenter(words)
     from nlpkit.lexicon.segmenter import LexiconSegmenter
 
-    return LexiconSegmenter(words or _discovered(texts, threads, memory, progress))
+    return LexiconSegmenter(_discovered(texts, threads, memory, progress) if words is None else words)
 
 
 def _discovered(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpkit.ngram.passes import NOWHERE, locate
+from nlpkit.ngram.places import NOWHERE, locate
 from nlpkit.ngram.shares import Share
 
 _AROUND = 10  # code points on either side

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,12 @@ from numpy.typing import NDArray
 
 from nlpkit.discover import scores
 from nlpkit.discover.settings import Settings
-from nlpkit.errors import InputError
 from nlpkit.ngram.alphabet import Alphabet, seed_classes, word_classes
 from nlpkit.ngram.census import Census, take_census
 from nlpkit.ngram.counts import count
 from nlpkit.ngram.grams import GramTable, gram_statistics
 from nlpkit.ngram.runs import RunStore
-from nlpkit.ngram.saved import Counted, Saved, load_counts, merge_counts
+from nlpkit.ngram.saved import Counted, check_same, load_counts, merge_counts
 from nlpkit.ngram.shares import Progress
 
 SEED_MIN_COUNT = 32
@@ -57,7 +55,9 @@ def count_corpus(
     """
     seed = settings.method == "cohesion"
     classes = seed_classes() if seed else word_classes(split_latin=settings.split_latin)
-    saved = [_load(path, settings) for path in settings.counts]
+    saved = [load_counts(path) for path in settings.counts]
+    for path, part in zip(settings.counts, saved, strict=True):
+        check_same(part, classes, settings.max_order + 1, str(path))
     memory = settings.memory_bytes
     census = take_census(texts, classes, threads=settings.threads, memory_bytes=memory, progress=progress)
     num_symbols = census.num_symbols + sum(part.num_all_symbols for part in saved)
@@ -86,14 +86,3 @@ def count_corpus(
         progress=progress,
     )
     return Corpus(census, counted, min_count, table)
-
-
-def _load(path: Path, settings: Settings) -> Saved:
-    saved = load_counts(path)
-    same_order = saved.run.depth == settings.max_order + 1
-    if not same_order or saved.split_latin != settings.splits_latin:
-        raise InputError(
-            f"{path}: counted with other settings",
-            hint=f"use --max-order {saved.run.depth - 1}{' --split-latin' if saved.split_latin else ''}",
-        )
-    return saved

@@ -18,7 +18,8 @@ from nlpkit.discover.select import gated_candidates, seed_candidates
 from nlpkit.discover.settings import Settings
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.census import Census
-from nlpkit.ngram.passes import NOWHERE, code_point_offsets, find_occurrences
+from nlpkit.ngram.passes import find_occurrences
+from nlpkit.ngram.places import NOWHERE, code_point_offsets
 from nlpkit.ngram.runs import RunStore
 from nlpkit.ngram.saved import Counted
 from nlpkit.ngram.shares import Progress, no_progress
@@ -87,7 +88,6 @@ def discover(texts: Sequence[Any], settings: Settings, *, progress: Progress = n
         progress: Called with a stage, what is done and what there is to do.
 
     Raises:
-        ValueError: The settings contradict each other.
         InputError: Saved counts are damaged or were counted otherwise, or the order is too long for the text.
         OutputError: There is no room for temporary files.
 
@@ -97,13 +97,13 @@ def discover(texts: Sequence[Any], settings: Settings, *, progress: Progress = n
         corpus = count_corpus(texts, settings, lambda: stack.enter_context(RunStore(settings.tmp)), progress)
     if settings.refine:
         found, ranks = refined_candidates(
+            texts,
             corpus.census.shares,
             corpus.alphabet,
             corpus.counted.run,
             corpus.rare,
             seed=settings.seed,
             threads=settings.threads,
-            memory_bytes=settings.memory_bytes,
             progress=progress,
         )
     elif settings.method == "cohesion":

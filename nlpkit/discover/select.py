@@ -18,10 +18,9 @@ from nlpkit.discover.candidates import (
 from nlpkit.discover.corpus import Corpus
 from nlpkit.discover.edges import phrase_edges
 from nlpkit.discover.settings import Settings
-from nlpkit.errors import InputError
 from nlpkit.ngram.census import take_census
 from nlpkit.ngram.passes import Pieces, Words, cut_by_connection, find_occurrences
-from nlpkit.ngram.saved import Saved, occurrences_in
+from nlpkit.ngram.saved import Saved, check_same, occurrences_in
 from nlpkit.ngram.shares import Progress
 
 
@@ -96,8 +95,8 @@ def _scores(corpus: Corpus, candidates: Candidates, settings: Settings) -> NDArr
 def _in_background(corpus: Corpus, words: Words, settings: Settings) -> tuple[NDArray[np.uint64], int]:
     """Occurrences of the words in the background corpus, and its symbols."""
     saved = [part for part in settings.background if isinstance(part, Saved)]
-    if any(part.split_latin != settings.splits_latin for part in saved):
-        raise InputError("the background was counted otherwise", hint="give --split-latin to both or none")
+    for part in saved:
+        check_same(part, corpus.census.classes, None, "background")
     texts = [part for part in settings.background if not isinstance(part, Saved)]
     census = take_census(texts, corpus.census.classes, threads=settings.threads, memory_bytes=0)
     found = find_occurrences(

@@ -49,7 +49,11 @@ class Settings:
     memory_bytes: int = 1 << 62
     tmp: Path | None = None
 
-    @property
-    def splits_latin(self) -> bool:
-        """Whether Latin letters and digits are counted one by one."""
-        return self.split_latin or self.method == "cohesion"
+    def __post_init__(self) -> None:
+        """Refuse what cannot go together: ValueError."""
+        if self.refine and self.method != "entropy":
+            raise ValueError("a refinement starts from the text alone: it has no method")
+        if self.counts and (self.refine or self.method == "cohesion"):
+            raise ValueError("saved counts do not suffice for a refinement, nor for the cohesion method")
+        if self.background and (self.refine or self.method == "cohesion"):
+            raise ValueError("a background ranks the words of the entropy method only")

@@ -9,6 +9,9 @@ from pathlib import Path
 from nlpkit.errors import InputError
 from nlpkit.text import Line, iter_lines
 
+_HINT = "a lexicon is UTF-8 text, `word count` a line; nlpkit discover --format jieba writes one"
+_MOST_TOKENS = 1e15  # beyond which sums of counts are not exact
+
 
 def read_dictionary(path: Path) -> dict[str, float]:
     """Read words with their counts, in the order of the file; a word that stands twice has the sum.
@@ -20,8 +23,13 @@ def read_dictionary(path: Path) -> dict[str, float]:
         InputError: The file is missing or a line is malformed.
     """
     words: dict[str, float] = {}
-    for word, count in _entries(path, iter_lines([path], encoding="utf-8", on_error="fail", text_key=None)):
-        words[word] = words.get(word, 0.0) + count
+    try:
+        for word, count in _entries(path, iter_lines([path], on_error="fail")):
+            words[word] = words.get(word, 0.0) + count
+    except InputError as error:
+        raise InputError(str(error), hint=_HINT) from None
+    if sum(words.values()) > _MOST_TOKENS:
+        raise InputError(f"{path}: the counts add up to more than {_MOST_TOKENS:.0e}")
     return words
 
 
@@ -33,10 +41,7 @@ def _entries(path: Path, lines: Iterable[Line]) -> Iterator[tuple[str, float]]:
         except ValueError:
             count = -1.0
         if not 0 <= count < float("inf") or line.record is not None or word.startswith("{"):
-            raise InputError(
-                f"{path}:{line.number}: not a word with its count",
-                hint="nlpkit discover --format jieba writes such a file",
-            )
+            raise InputError(f"{path}:{line.number}: not a word with its count")
         if word:
             yield word, count
 

@@ -9,12 +9,17 @@ import numpy as np
 from nlpkit.lexicon.decode import Decoder
 from nlpkit.lexicon.tokens import Numbering, unit_runs
 
+MAX_WORD = 64  # symbols in a word, as in kernel.h
+
 
 class LexiconSegmenter:
     """Cuts text into the words of a lexicon; runs of Latin letters and digits stay whole."""
 
     def __init__(self, words: Mapping[str, float]) -> None:
-        """Take words with their counts; those that hold a punctuation mark or white space are left out."""
+        """Take words with their counts.
+
+        Left out are words that hold a punctuation mark or white space, and those beyond 64 symbols.
+        """
         text = "\n".join(words)
         self._numbering = Numbering([*sorted(set(text) - {"\n"}), *sorted(unit_runs(text))])
         read = self._numbering.read(text)
@@ -22,7 +27,7 @@ class LexiconSegmenter:
         starts = np.cumsum(widths + 1) - widths - 1
         first, last = np.searchsorted(read.starts, starts), np.searchsorted(read.starts, starts + widths)
         breaks = np.concatenate([np.zeros(1, np.int64), np.cumsum(read.symbols == 0)])
-        whole = (breaks[last] == breaks[first]) & (last > first)
+        whole = (breaks[last] == breaks[first]) & (last > first) & (last - first <= MAX_WORD)
         lengths = (last - first)[whole]
         places = np.repeat(first[whole] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
         counts = np.fromiter(words.values(), np.float64, len(words))[whole]

@@ -68,16 +68,17 @@ class Numbering:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Number the names from 1; a name is a character or a unit."""
+        """Number the names from 1; a name is a unit or a single code point, of which breaks stay breaks."""
         self._classes = word_classes()
         self._unknown = len(names) + 1
         self._points = np.where(self._classes == BREAK, 0, self._unknown).astype(np.uint32)
         self._units: dict[str, int] = {}
         for number, name in enumerate(names, 1):
-            if len(name) == 1 and self._classes[ord(name)] != UNIT_PART:
-                self._points[ord(name)] = number
-            else:
+            kind = self._classes[ord(name[0])]
+            if kind == UNIT_PART:
                 self._units[name] = number
+            elif kind != BREAK:
+                self._points[ord(name)] = number
         spaces = [point for point in range(0x3001) if chr(point).isspace()]
         self._is_space = np.zeros(NUM_CODE_POINTS, bool)
         self._is_space[spaces] = True

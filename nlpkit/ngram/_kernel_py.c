@@ -138,7 +138,22 @@ static PyObject *alphabet_counts(PyObject *self, PyObject *args) {
     ng_alphabet *alphabet = as_alphabet(capsule);
     if (!alphabet) return NULL;
     if (!alphabet->counts) return PyErr_Format(PyExc_ValueError, "the alphabet is frozen");
-    return bytes_of((const char *)alphabet->counts, (size_t)NG_NUM_CODE_POINTS * 8);
+    size_t num = 0;
+    for (uint32_t point = 0; point < NG_NUM_CODE_POINTS; ++point) num += alphabet->counts[point] != 0;
+    PyObject *points = bytes_of(NULL, num * 4), *counts = bytes_of(NULL, num * 8);
+    if (!points || !counts) {
+        Py_XDECREF(points);
+        Py_XDECREF(counts);
+        return NULL;
+    }
+    uint32_t *next_point = (uint32_t *)PyByteArray_AsString(points);
+    uint64_t *next_count = (uint64_t *)PyByteArray_AsString(counts);
+    for (uint32_t point = 0; point < NG_NUM_CODE_POINTS; ++point)
+        if (alphabet->counts[point]) {
+            *next_point++ = point;
+            *next_count++ = alphabet->counts[point];
+        }
+    return Py_BuildValue("(NN)", points, counts);
 }
 
 static PyObject *alphabet_freeze(PyObject *self, PyObject *args) {
@@ -611,7 +626,7 @@ static PyMethodDef methods[] = {
     {"alphabet_new", alphabet_new, METH_VARARGS, "alphabet_new(classes) -> alphabet"},
     {"alphabet_add", alphabet_add, METH_VARARGS, "alphabet_add(alphabet, blob, ends, counts) -> unit numbers"},
     {"alphabet_units", alphabet_units, METH_VARARGS, "alphabet_units(alphabet) -> (blob, ends, counts)"},
-    {"alphabet_counts", alphabet_counts, METH_VARARGS, "alphabet_counts(alphabet) -> counts by code point"},
+    {"alphabet_counts", alphabet_counts, METH_VARARGS, "alphabet_counts(alphabet) -> (code points, counts)"},
     {"alphabet_freeze", alphabet_freeze, METH_VARARGS, "alphabet_freeze(alphabet, point_symbols, unit_symbols)"},
     {"boundary", boundary, METH_VARARGS, "boundary(data, at) -> at"},
     {"code_points", code_points, METH_VARARGS, "code_points(data, start, end) -> number"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,18 +104,15 @@ class Alphabet:
         """Largest symbol."""
         return len(self.names) - 1
 
-    def text(self, symbols: NDArray[np.uint32]) -> str:
-        """The text that a row of symbols stands for."""
-        return "".join([self.names[symbol] for symbol in symbols.tolist()])
 
-
-def split(blob: bytes | bytearray, ends: NDArray[np.uint64]) -> list[bytes]:
-    """Cut a blob into the strings that end at `ends`."""
-    return [bytes(blob[start:end]) for start, end in pairwise([0, *ends.tolist()])]
+def pick(blob: bytes | bytearray, ends: NDArray[np.uint64], rows: NDArray[np.int64]) -> list[bytes]:
+    """Some of the strings that stand in a blob end to end, string i before ends[i]."""
+    starts = np.concatenate([np.zeros(1, np.uint64), ends])[rows]
+    return [bytes(blob[start:end]) for start, end in zip(starts.tolist(), ends[rows].tolist(), strict=True)]
 
 
 def join(strings: list[bytes]) -> tuple[bytes, NDArray[np.uint64]]:
-    """The reverse of `split`."""
+    """Lay strings end to end; also where each ends."""
     ends = np.cumsum([len(string) for string in strings], dtype=np.uint64)
     return b"".join(strings), ends
 

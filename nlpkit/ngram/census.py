@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpkit.ngram import _kernel
-from nlpkit.ngram.alphabet import NUM_CODE_POINTS, Alphabet, make_alphabet
+from nlpkit.ngram.alphabet import NUM_CODE_POINTS, Alphabet, make_alphabet, pick
 from nlpkit.ngram.shares import Progress, Share, cut_shares, no_progress, run_all, split_evenly
 
 SHARE_BYTES = 1 << 23
@@ -25,12 +25,17 @@ class Decoded:
     Attributes:
         symbols: Those of each share and the first ones after it.
         owned: How many of them are the share's own.
+        points: Its code points that are characters, and `point_counts` their counts.
         unit_numbers: From the units of the thread that decoded it to those of the census.
+        unit_counts: Their counts.
     """
 
     symbols: list[NDArray[np.uint32]]
     owned: list[int]
+    points: NDArray[np.uint32]
+    point_counts: NDArray[np.uint64]
     unit_numbers: NDArray[np.uint32]
+    unit_counts: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Census:
         code_points: Code points of each share of `shares`.
         num_broken: Broken UTF-8 sequences.
         first_broken: Code-point offset of the first one over all texts, -1 if there is none.
+        broken_at: Its text and its byte there.
         num_symbols: Symbols in all.
         decoded: The symbols themselves, where they were kept.
     """
@@ -53,6 +59,7 @@ class Census:
     code_points: list[int]
     num_broken: int
     first_broken: int
+    broken_at: tuple[int, int] | None
     num_symbols: int
     point_counts: NDArray[np.uint64]
     units: tuple[bytearray, NDArray[np.uint64], NDArray[np.uint64]]
@@ -63,11 +70,7 @@ class Census:
         points = np.flatnonzero(self.point_counts).astype(np.uint32)
         blob, ends, counts = self.units
         chosen = np.flatnonzero(counts >= min_unit_count)
-        starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]]) if len(ends) else ends
-        units = [
-            bytes(blob[start:end])
-            for start, end in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
-        ]
+        units = pick(blob, ends, chosen)
         return make_alphabet(
             self.classes, points, self.point_counts[points], units, counts[chosen], self.num_symbols
         )
@@ -153,15 +156,17 @@ def take_census(
     code_points: list[int] = []
     broken: list[tuple[int, int, int]] = []
     for tally in tallies:
-        point_counts += np.frombuffer(_kernel.alphabet_counts(tally.kernel), np.uint64)
-        blob, ends, counts = _kernel.alphabet_units(tally.kernel)
+        points, counts = map(np.frombuffer, _kernel.alphabet_counts(tally.kernel), (np.uint32, np.uint64))
+        point_counts[points] += counts
+        blob, ends, unit_counts = _kernel.alphabet_units(tally.kernel)
         if tally.kernel is whole:
             numbers = np.arange(len(ends) // 8, dtype=np.uint32)
         else:
-            numbers = np.frombuffer(_kernel.alphabet_add(whole, blob, ends, counts), np.uint32)
+            numbers = np.frombuffer(_kernel.alphabet_add(whole, blob, ends, unit_counts), np.uint32)
         broken += [(number + len(code_points), num, byte) for number, num, byte in tally.broken]
         code_points += tally.code_points
-        decoded.append(Decoded(tally.symbols, tally.owned, numbers))
+        unit_numbers = np.frombuffer(unit_counts, np.uint64)
+        decoded.append(Decoded(tally.symbols, tally.owned, points, counts, numbers, unit_numbers))
     blob, ends_bytes, counts_bytes = _kernel.alphabet_units(whole)
     units = (blob, np.frombuffer(ends_bytes, np.uint64), np.frombuffer(counts_bytes, np.uint64))
     return Census(
@@ -171,6 +176,7 @@ def take_census(
         code_points,
         sum(num for _, num, _ in broken),
         _first_broken(shares, code_points, broken),
+        (shares[broken[0][0]].text, broken[0][2]) if broken else None,
         int(point_counts.sum() + units[2].sum()),
         point_counts,
         units,

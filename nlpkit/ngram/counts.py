@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpkit.ngram import _kernel
-from nlpkit.ngram.alphabet import NUM_CODE_POINTS, Alphabet, split
+from nlpkit.ngram.alphabet import NUM_CODE_POINTS, Alphabet, pick
 from nlpkit.ngram.census import THREAD_BYTES, Census, decode_share
 from nlpkit.ngram.runs import Run, RunStore, key_layout, key_type
 from nlpkit.ngram.shares import Progress, Share, bucket_ranges, no_progress, run_all, split_evenly
@@ -25,25 +25,18 @@ class _Numbering:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one thread counts of a block."""
+    """What one thread counts of a block; histogram: how often each symbol stands in it, shape (size + 1,)."""
 
     symbols: list[NDArray[np.uint32]]
     owned: list[int]
     numbering: _Numbering
+    histogram: NDArray[np.uint64]
 
 
 def _count_parts(parts: list[_Part], size: int, depth: int, threads: int, progress: Progress) -> Run:
     """Count the grams of decoded parts, all in memory."""
     bits, wide = key_layout(size, depth)
-
-    def tally(part: _Part) -> NDArray[np.uint64]:
-        histogram = np.zeros(size + 1, np.uint64)
-        for symbols, owned in zip(part.symbols, part.owned, strict=True):
-            _kernel.histogram(symbols, owned, part.numbering.points, part.numbering.units, histogram)
-        histogram[0] = 0
-        return histogram
-
-    histograms = run_all(tally, parts, threads=threads)
+    histograms = [part.histogram for part in parts]
     total: NDArray[np.uint64] = (
         np.sum(histograms, axis=0, dtype=np.uint64) if histograms else np.zeros(size + 1, np.uint64)
     )
@@ -90,32 +83,42 @@ def _kept_parts(census: Census, alphabet: Alphabet) -> list[_Part]:
     points[[ord(name) for name in alphabet.names[1 : alphabet.num_characters + 1]]] = np.arange(
         1, alphabet.num_characters + 1, dtype=np.uint32
     )
-    blob, ends, _ = census.units
-    numbers = {
-        name.encode(): number
-        for number, name in enumerate(alphabet.names)
-        if number > alphabet.num_characters
-    }
-    units = np.zeros(len(ends), np.uint32)
-    if numbers:
-        for unit, name in enumerate(split(blob, ends)):
-            units[unit] = numbers.get(name, 0)
-    return [
-        _Part(part.symbols, part.owned, _Numbering(points, units[part.unit_numbers]))
-        for part in census.decoded
-    ]
+    units = _unit_symbols(census, alphabet)
+    parts = []
+    for part in census.decoded:
+        numbering = _Numbering(points, units[part.unit_numbers])
+        histogram = np.zeros(alphabet.size + 1, np.uint64)
+        histogram[points[part.points]] = part.point_counts
+        histogram[numbering.units] = part.unit_counts
+        histogram[0] = 0
+        parts.append(_Part(part.symbols, part.owned, numbering, histogram))
+    return parts
+
+
+def _unit_symbols(census: Census, alphabet: Alphabet) -> NDArray[np.uint32]:
+    """The symbol of each unit of the census, 0 for those that have none."""
+    blob, ends, counts = census.units
+    symbols = np.zeros(len(ends), np.uint32)
+    names = alphabet.names[alphabet.num_characters + 1 :]
+    if names:
+        numbers = {name.encode(): number for number, name in enumerate(names, alphabet.num_characters + 1)}
+        chosen = np.flatnonzero(counts >= alphabet.counts[alphabet.num_characters + 1 :].min())
+        symbols[chosen] = [numbers[name] for name in pick(blob, ends, chosen)]
+    return symbols
 
 
 def _read_parts(alphabet: Alphabet, shares: list[Share], threads: int) -> list[_Part]:
     def read(part: list[Share]) -> _Part:
-        got = [decode_share(alphabet.kernel, share, False) for share in part]
+        histogram = np.zeros(alphabet.size + 1, np.uint64)
+        read_part = _Part([], [], _Numbering(None, None), histogram)
         for share in part:
+            symbols, owned, _ = decode_share(alphabet.kernel, share, False)
             share.forget()
-        return _Part(
-            [symbols for symbols, _, _ in got],
-            [owned for _, owned, _ in got],
-            _Numbering(None, None),
-        )
+            _kernel.histogram(symbols, owned, None, None, histogram)
+            read_part.symbols.append(symbols)
+            read_part.owned.append(owned)
+        histogram[0] = 0
+        return read_part
 
     return run_all(read, split_evenly(shares, threads), threads=threads)
 

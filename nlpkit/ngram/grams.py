@@ -153,9 +153,11 @@ class _Reader:
                 self.run.forget()
             return left, seen
 
-        sums = run_all(part, [ranges[n :: self.threads] for n in range(self.threads)], threads=self.threads)
-        seen = np.sum([seen for _, seen in sums], axis=0, dtype=np.uint64)
-        left: NDArray[np.uint64] = np.sum([left for left, _ in sums], axis=0, dtype=np.uint64)
+        parts = [ranges[number :: self.threads] for number in range(min(self.threads, len(ranges)))]
+        left, seen = np.zeros(len(counts), np.uint64), np.zeros(len(counts), np.uint64)
+        for left_of_part, seen_of_part in run_all(part, parts, threads=self.threads):
+            left += left_of_part
+            seen += seen_of_part
         return left + self.fixed.times_log(counts - seen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpkit.ngram import _kernel
-from nlpkit.ngram.alphabet import Alphabet
+from nlpkit.ngram.alphabet import Alphabet, pick
 from nlpkit.ngram.grams import FixedPoint
+from nlpkit.ngram.places import NOWHERE, text_bases
 from nlpkit.ngram.shares import Progress, Share, no_progress, run_all, split_evenly
 
-NOWHERE = 0xFFFFFFFFFFFFFFFF
 _ONE_BUCKET = (16, 5)  # bits and depth of a key of 64 bits
 
 
@@ -104,41 +105,31 @@ def cut_by_connection(
     Source: Su Jianlin, word-discovery: longest connection and backtracking.
     """
     trie = kept.trie(alphabet)
-    kept_counts, symbol_counts = (
-        np.zeros(len(kept), np.uint64),
-        np.zeros(alphabet.size + 1, np.uint64),
-    )
-    found: dict[bytes, int] = {}
 
-    def part(
-        share: Share,
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], tuple[bytearray, bytearray, bytearray]]:
+    def part(some: list[Share]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], Counter[bytes]]:
         words, symbols = np.zeros(len(kept), np.uint64), np.zeros(alphabet.size + 1, np.uint64)
-        longer = _kernel.cut(
-            alphabet.kernel, share.data, share.start, share.end, trie, max_order, words, symbols
-        )
-        share.forget()
-        return words, symbols, longer
+        found: Counter[bytes] = Counter()
+        for share in some:
+            blob, ends, counts = _kernel.cut(
+                alphabet.kernel, share.data, share.start, share.end, trie, max_order, words, symbols
+            )
+            pieces = pick(blob, np.frombuffer(ends, np.uint64), np.arange(len(ends) // 8))
+            found.update(dict(zip(pieces, np.frombuffer(counts, np.uint64).tolist(), strict=True)))
+            share.forget()
+        return words, symbols, found
 
-    for words, symbols, (blob, ends, counts) in run_all(
-        part, shares, threads=threads, progress=progress, stage="cut"
-    ):
+    kept_counts, symbol_counts = np.zeros(len(kept), np.uint64), np.zeros(alphabet.size + 1, np.uint64)
+    longer: Counter[bytes] = Counter()
+    parts = split_evenly(shares, threads)
+    for words, symbols, found in run_all(part, parts, threads=threads, progress=progress, stage="cut"):
         kept_counts += words
         symbol_counts += symbols
-        start = 0
-        for end, count in zip(
-            np.frombuffer(ends, np.uint64).tolist(),
-            np.frombuffer(counts, np.uint64).tolist(),
-            strict=True,
-        ):
-            piece = bytes(blob[start:end])
-            found[piece] = found.get(piece, 0) + count
-            start = end
-    longer = Words(
-        np.frombuffer(b"".join(found), np.uint32),
-        np.cumsum([len(piece) // 4 for piece in found], dtype=np.uint64),
+        longer.update(found)
+    words_of_longer = Words(
+        np.frombuffer(b"".join(longer), np.uint32),
+        np.cumsum([len(piece) // 4 for piece in longer], dtype=np.uint64),
     )
-    return Pieces(kept_counts, symbol_counts, longer, np.array(list(found.values()), np.uint64))
+    return Pieces(kept_counts, symbol_counts, words_of_longer, np.array(list(longer.values()), np.uint64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +202,8 @@ def find_occurrences(
     Cost: one pass over the text; memory for the distinct neighbours of the wanted words.
     """
     trie = words.trie(alphabet)
-    bases = _text_bases(shares)
-    parts = split_evenly(shares, threads * 8)
+    bases = text_bases(shares)
+    parts = split_evenly(shares, threads)
     flags = np.where(wanted, np.uint8(2 if neighbours else 1), np.uint8(0))
 
     def part(
@@ -256,57 +247,3 @@ def find_occurrences(
     fixed = FixedPoint.for_total(int(counts.max(initial=1)))
     left, right = _entropies(keys, key_counts, counts, fixed)
     return Occurrences(counts, left, right, places)
-
-
-def _text_bases(shares: Sequence[Share]) -> dict[int, int]:
-    """Where each text starts when all are joined."""
-    bases, before = {}, 0
-    for share in shares:
-        if share.text not in bases:
-            bases[share.text] = before
-            before += len(share.data)
-    return bases
-
-
-def locate(
-    shares: Sequence[Share], places: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Share number, and byte in its text, of places in the texts joined."""
-    bases = _text_bases(shares)
-    starts = np.array([bases[share.text] + share.start for share in shares], np.uint64)
-    numbers = np.searchsorted(starts, places, side="right") - 1
-    offsets = places.astype(np.int64) - np.array([bases[share.text] for share in shares], np.int64)[numbers]
-    return numbers, offsets
-
-
-def code_point_offsets(
-    shares: Sequence[Share],
-    code_points: Sequence[int],
-    places: NDArray[np.uint64],
-    *,
-    threads: int = 1,
-) -> NDArray[np.int64]:
-    """Turn places in bytes of the texts joined into offsets in code points.
-
-    Args:
-        code_points: Those of each share, as a census counts them.
-    """
-    if not len(places):
-        return np.zeros(0, np.int64)
-    order = np.argsort(places, kind="stable")
-    numbers, offsets = locate(shares, places[order])
-    before = np.cumsum([0, *code_points])
-    bounds = np.searchsorted(numbers, np.arange(len(shares) + 1))
-
-    def part(number: int) -> NDArray[np.int64]:
-        some = offsets[bounds[number] : bounds[number + 1]].astype(np.uint64)
-        points = np.zeros(len(some), np.uint64)
-        if len(some):
-            _kernel.code_points_at(shares[number].data, shares[number].start, some, points)
-            shares[number].forget()
-        found: NDArray[np.int64] = points.astype(np.int64) + before[number]
-        return found
-
-    result = np.empty(len(places), np.int64)
-    result[order] = np.concatenate(run_all(part, range(len(shares)), threads=threads))
-    return result

@@ -18,7 +18,8 @@ from nlpkit.errors import InputError
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.alphabet import Alphabet, make_alphabet
 from nlpkit.ngram.grams import word_ends
-from nlpkit.ngram.passes import NOWHERE, Words
+from nlpkit.ngram.passes import Words
+from nlpkit.ngram.places import NOWHERE
 from nlpkit.ngram.runs import Run, RunStore, ends_of, key_layout, key_type
 
 MAGIC = b"nlpkit n-gram counts 1\n"
@@ -43,14 +44,14 @@ class Saved:
         symbol_counts: Occurrences of each symbol.
         num_characters: Symbols 1 .. num_characters are single characters, the rest units.
         num_all_symbols: Symbols of the text.
-        split_latin: Whether Latin letters and digits were counted one by one.
+        classes: Checksum of the classes of code points that were counted.
     """
 
     names: list[str]
     symbol_counts: NDArray[np.uint64]
     num_characters: int
     num_all_symbols: int
-    split_latin: bool
+    classes: int
     run: Run
 
 
@@ -59,7 +60,28 @@ def is_saved_counts(data: Any) -> bool:
     return bytes(data[: len(MAGIC)]) == MAGIC
 
 
-def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None:
+def check_same(saved: Saved, classes: NDArray[np.uint8], depth: int | None, name: str) -> None:
+    """Make sure that counts were counted like others.
+
+    Args:
+        classes: Classes of code points of the others.
+        depth: Their depth, None where it does not matter.
+        name: What to call the file in the message.
+
+    Raises:
+        InputError: They count other symbols, or n-grams of another order.
+    """
+    if saved.classes != zlib.crc32(classes.data):
+        raise InputError(
+            f"{name}: other symbols were counted", hint="--method and --split-latin must be those of the file"
+        )
+    if depth is not None and saved.run.depth != depth:
+        raise InputError(
+            f"{name}: n-grams of another order were counted", hint=f"use --max-order {saved.run.depth - 1}"
+        )
+
+
+def save_counts(counted: Counted, file: IO[bytes]) -> None:
     """Write counts to a binary file.
 
     A line of magic; a line with the place of the arrays and the CRC-32 of all that follows; a header of
@@ -78,7 +100,7 @@ def save_counts(counted: Counted, file: IO[bytes], *, split_latin: bool) -> None
             "symbol_counts": alphabet.counts.tolist(),
             "num_characters": alphabet.num_characters,
             "num_all_symbols": alphabet.num_all_symbols,
-            "split_latin": split_latin,
+            "classes": zlib.crc32(alphabet.classes.data),
             "depth": run.depth,
         },
         ensure_ascii=False,
@@ -137,6 +159,7 @@ def _read(data: mmap.mmap) -> Saved:
     keys = np.frombuffer(data, key_type(wide), num, start + sizes.nbytes)
     counts = np.frombuffer(data, np.uint32, num, start + sizes.nbytes + keys.nbytes)
     run = Run(ends_of(sizes), sizes, keys, counts, bits, depth, wide, (data,))
+    run.forget()  # the checksum looked at every page
     symbol_counts = np.array(header["symbol_counts"], np.uint64)
     if len(symbol_counts) != len(names):
         raise ValueError("symbol counts")
@@ -145,7 +168,7 @@ def _read(data: mmap.mmap) -> Saved:
         symbol_counts,
         num_characters,
         int(header["num_all_symbols"]),
-        bool(header["split_latin"]),
+        int(header["classes"]),
         run,
     )
 

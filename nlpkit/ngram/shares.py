@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,8 +41,13 @@ class Share:
         """Let go of the pages of a memory-mapped file, which would count as resident."""
         base = self.data.obj if isinstance(self.data, memoryview) else self.data
         if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and self.start < self.end:
-            start = self.start // mmap.PAGESIZE * mmap.PAGESIZE
-            base.madvise(mmap.MADV_DONTNEED, start, min(self.end, len(base)) - start)
+            offset = _address(self.data) - _address(base)  # a slice starts somewhere inside
+            start = (offset + self.start) // mmap.PAGESIZE * mmap.PAGESIZE
+            base.madvise(mmap.MADV_DONTNEED, start, min(offset + self.end, len(base)) - start)
+
+
+def _address(data: mmap.mmap | memoryview) -> int:
+    return int(np.frombuffer(data, np.uint8).ctypes.data)
 
 
 def cut_shares(texts: Sequence[Any], share_bytes: int) -> list[Share]:
@@ -78,29 +84,59 @@ def bucket_ranges(sizes: NDArray[np.uint64], most: int) -> list[tuple[int, int]]
     return ranges
 
 
+class _Part(list[In]):
+    """A thread's part of the work: tells of each element that is done, and ends early when it is to stop."""
+
+    def __init__(self, items: Iterable[In], done: Callable[[], None], stop: Event) -> None:
+        super().__init__(items)
+        self._done = done
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[In]:
+        for item in super().__iter__():
+            if self._stop.is_set():
+                raise CancelledError
+            yield item
+            self._done()
+
+
 def run_all(
-    work: Callable[[In], Out],
-    items: Iterable[In],
+    work: Callable[[Any], Out],
+    items: Iterable[Any],
     *,
     threads: int,
     progress: Progress = no_progress,
     stage: str = "",
 ) -> list[Out]:
-    """Do the work on every item, in threads, and return the results in the order of the items."""
+    """Do the work on every item, in threads, and return the results in the order of the items.
+
+    An item that is a list is a thread's part of the work, to be walked over once: progress counts its
+    elements, and when another thread fails or Ctrl-C is pressed it is left at the next one.
+    """
     todo = list(items)
-    results: list[Out] = []
+    total = sum(len(item) if isinstance(item, list) else 1 for item in todo)
+    num_done, lock, stop = 0, Lock(), Event()
+
+    def done() -> None:
+        nonlocal num_done
+        with lock:
+            num_done += 1
+            progress(stage, num_done, total)
+
+    def run(item: Any) -> Out:
+        if isinstance(item, list):
+            return work(_Part(item, done, stop))
+        result = work(item)
+        done()
+        return result
+
     if threads <= 1 or len(todo) <= 1:
-        for item in todo:
-            results.append(work(item))
-            progress(stage, len(results), len(todo))
-        return results
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, item) for item in todo]
+        return [run(item) for item in todo]
+    with ThreadPoolExecutor(min(threads, len(todo))) as pool:
+        futures = [pool.submit(run, item) for item in todo]
         try:
-            for future in futures:
-                results.append(future.result())
-                progress(stage, len(results), len(todo))
+            return [future.result() for future in futures]
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return results

@@ -36,7 +36,10 @@ def test_broken_utf8_is_a_break_that_is_reported_with_its_first_place():
     text = TEXT.encode()
     done = run("discover", "-", *SEED, stdin=text + b"\xe4\xb8" + text + b"\xff" + text)
     assert records(done)[WORD]["count"] == 3 * TEXT.count(WORD)
-    assert f"broken UTF-8: 2 sequences, the first at code point {len(TEXT):,}" in done.stderr.decode()
+    line = TEXT.count("\n") + 1
+    assert f"<stdin>:{line}: broken UTF-8, 2 sequences in all, the first at code point {len(TEXT):,}" in (
+        done.stderr.decode()
+    )
 
 
 def test_broken_utf8_is_an_input_error_on_demand():
@@ -155,3 +158,81 @@ def test_a_report_is_written_beside_the_list(tmp_path):
     page = tmp_path / "words.html"
     done = run("discover", "data/ev.txt", "--report", page)
     assert next(iter(records(done))) in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["discover", "-", "-"],
+        ["discover", "-", "--known", "-"],
+        ["discover", "data/ev.txt", "-o", "same", "--report", "same"],
+        ["discover", "data/ev.txt", "--method", "cohesion", "--background", "data/ai.txt"],
+        ["discover", "data/ev.txt", "--refine", "--background", "data/ai.txt"],
+        ["discover", "data/ev.txt", "--tmp", "/no/such/folder"],
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(args):
+    done = run(*args)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"hint: see nlpkit discover --help" in done.stderr
+
+
+def test_saved_counts_as_text_are_told_from_text(tmp_path):
+    counts = tmp_path / "counts"
+    run("discover", "data/ev.txt", "--save-counts", counts)
+    done = run("discover", counts)
+    assert done.returncode == 3
+    assert b"hint: give them with --counts" in done.stderr
+
+
+def test_what_is_written_beside_survives_a_reader_that_stops(tmp_path):
+    counts = tmp_path / "counts"
+    command = f"{sys.executable} -m nlpkit discover data/*.txt --all --save-counts {counts} | head -n 1"
+    subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert run("discover", "--counts", counts).returncode == 0
+
+
+def test_a_dictionary_that_is_no_text_is_an_input_error(tmp_path):
+    path = tmp_path / "dictionary"
+    path.write_bytes("好\n".encode() + b"\xff\n")
+    done = run("discover", "data/ev.txt", "--known", path)
+    assert done.returncode == 3
+    assert f"{path}:2: not UTF-8".encode() in done.stderr
+
+
+def test_an_empty_lexicon_is_not_taken_for_none(tmp_path):
+    lexicon = tmp_path / "lexicon"
+    lexicon.write_text("")
+    done = run("segment", "--lexicon", lexicon, "--format", "text", stdin="续航焦虑续航焦虑".encode())
+    assert done.returncode == 0
+    assert "续航焦虑" not in done.stdout.decode()
+
+
+def test_a_lexicon_cuts_only_between_its_words_and_leaves_marks_alone(tmp_path):
+    lexicon = tmp_path / "lexicon"
+    long = "长" * 70
+    lexicon.write_text(f"，中 1000\n国家 5\nC++ 100\n{long} 9\n", encoding="utf-8")
+    done = run("segment", "--lexicon", lexicon, "--format", "text", stdin="我，国家C++好".encode())
+    assert done.stdout.decode() == "我  ，  国家  C  ++  好"
+
+
+def test_a_named_pipe_is_segmented_by_its_own_words(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    feeder = subprocess.Popen(["bash", "-c", f"cat data/city.txt > {pipe}"])
+    done = run("segment", pipe, "--format", "text")
+    feeder.wait()
+    assert done.stdout.decode().replace("  ", "") == TEXT.replace("  ", "")
+
+
+def test_fields_of_a_record_are_passed_on_as_they_are():
+    record = {"text": "中文分词", "x": 1.23456789e-7, "id": "甲"}
+    done = run("segment", "--text-key", "text", "--method", "jieba", stdin=json.dumps(record).encode())
+    assert json.loads(done.stdout) == {**record, "words": ["中文", "分词"], "offsets": [[0, 2], [2, 4]]}
+
+
+def test_a_number_that_json_does_not_know_is_a_bad_record():
+    line = b'{"text": "\xe5\xa5\xbd", "x": NaN}\n'
+    done = run("segment", "--text-key", "text", "--on-error", "fail", "--method", "jieba", stdin=line)
+    assert done.returncode == 3
+    assert b"<stdin>:1: not JSON: NaN" in done.stderr

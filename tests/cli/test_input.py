@@ -55,8 +55,8 @@ def run(*args):
 
 
 def test_shared_options_are_read():
-    args = "--encoding GBK --text-key body --on-error fail --memory 1.5G --tmp /x --threads 2 --seed 3"
-    assert json.loads(run(*args.split()).stdout) == ["gbk", "body", "fail", 3 << 29, "/x", 2, 3]
+    args = "--encoding GBK --text-key body --on-error fail --memory 1.5G --tmp /tmp --threads 2 --seed 3"
+    assert json.loads(run(*args.split()).stdout) == ["gbk", "body", "fail", 3 << 29, "/tmp", 2, 3]
     assert json.loads(run().stdout) == ["utf-8", None, "skip", None, "None", None, 0]
 
 
@@ -67,6 +67,7 @@ def test_shared_options_are_read():
         (["--encoding", "nonsense"], "unknown encoding"),
         (["--on-error", "hide"], "--on-error"),
         (["--threads", "0"], "--threads"),
+        (["--tmp", "/no/such/folder"], "--tmp"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(args, reason):

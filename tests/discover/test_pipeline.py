@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from dataclasses import asdict
 from math import log
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlpkit.discover import refined
 from nlpkit.discover.pipeline import Settings, discover
 from nlpkit.errors import InputError
 from nlpkit.ngram import census as census_module
@@ -207,7 +209,7 @@ def test_a_background_ranks_by_log_likelihood_ratio():
 def saved_at(path, texts, **more):
     _, result = found(texts, keep_counts=True, **more)
     with path.open("wb") as file:
-        save_counts(result.counted, file, split_latin=False)
+        save_counts(result.counted, file)
     return path
 
 
@@ -239,12 +241,44 @@ def test_saved_counts_and_a_text_are_like_both_texts(tmp_path):
     assert all((word.first, word.contexts) == (-1, ()) for word in twice)
 
 
-@pytest.mark.parametrize("more", [{"max_order": 3}, {"split_latin": True}, {"method": "cohesion"}])
-def test_counts_of_other_settings_are_refused(tmp_path, more):
+@pytest.mark.parametrize(
+    ("more", "hint"), [({"max_order": 3}, "--max-order 4"), ({"split_latin": True}, "--split-latin")]
+)
+def test_counts_of_other_settings_are_refused(tmp_path, more, hint):
     path = saved_at(tmp_path / "counts", [TEXT])
-    with pytest.raises(InputError, match="other settings") as caught:
+    with pytest.raises(InputError, match="were counted") as caught:
         found([TEXT], counts=[path], **more)
-    assert "--max-order 4" in caught.value.hint
+    assert hint in caught.value.hint
+
+
+def test_a_background_that_was_counted_otherwise_is_refused(tmp_path):
+    path = saved_at(tmp_path / "counts", [TEXT])
+    with pytest.raises(InputError, match="background: other symbols"):
+        found([TEXT], background=[load_counts(path)], split_latin=True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"refine": True, "method": "cohesion"},
+        {"refine": True, "background": [b""]},
+        {"refine": True, "counts": [Path("x")]},
+        {"method": "cohesion", "background": [b""]},
+        {"method": "cohesion", "counts": [Path("x")]},
+    ],
+)
+def test_settings_that_cannot_go_together_are_refused(more):
+    with pytest.raises(ValueError, match=r"refinement|method"):
+        Settings(**more)
+
+
+def test_a_refinement_of_a_sample_scales_its_tokens(monkeypatch):
+    text = ("我们在北京大学读书，他们也在北京大学读书。你们去北京吗？\n" * 4000).encode()
+    whole = discover([text], Settings(refine=True, new_only=False)).lexicon()
+    monkeypatch.setattr(refined, "_MOST_SYMBOLS", 20_000)
+    monkeypatch.setattr(refined, "_SHARE_BYTES", 4096)
+    part = discover([text], Settings(refine=True, new_only=False)).lexicon()
+    assert sum(part.values()) == pytest.approx(sum(whole.values()), rel=0.1)
 
 
 def test_saved_counts_without_a_letter_give_nothing(tmp_path):
@@ -320,7 +354,7 @@ def test_kept_counts_change_no_word():
     assert same == words
     assert result.counted is None
     out = io.BytesIO()
-    save_counts(kept.counted, out, split_latin=False)
+    save_counts(kept.counted, out)
     assert out.getvalue()
 
 

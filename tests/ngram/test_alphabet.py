@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nlpkit.ngram import _kernel
-from nlpkit.ngram.alphabet import BREAK, CHARACTER, UNIT_PART, join, seed_classes, split, word_classes
+from nlpkit.ngram.alphabet import BREAK, CHARACTER, UNIT_PART, join, pick, seed_classes, word_classes
 
 TEXT = "龥中z9 Ab中，kana カな 한é 𠀀\nz9 z9"
 
@@ -39,7 +39,6 @@ def test_symbols_stand_by_code_point_and_units_follow_by_their_bytes(census):
     assert alphabet.names == ["", "な", "カ", "中", "龥", "한", "𠀀", "Ab", "kana", "z9", "é"]
     assert alphabet.counts.tolist() == [0, 1, 1, 2, 1, 1, 1, 1, 1, 3, 1]
     assert (alphabet.num_characters, alphabet.num_all_symbols, alphabet.size) == (6, 13, 10)
-    assert alphabet.text(np.array([3, 9], np.uint32)) == "中z9"
 
 
 def test_rare_units_have_no_number_but_count_as_symbols(census):
@@ -50,8 +49,9 @@ def test_rare_units_have_no_number_but_count_as_symbols(census):
 
 def test_split_takes_back_join():
     strings = [b"", b"ab", b"", b"c"]
-    assert split(*join(strings)) == strings
-    assert split(*join([])) == []
+    assert pick(*join(strings), np.arange(len(strings))) == strings
+    assert pick(*join(strings), np.array([len(strings) - 1, 0])) == [strings[-1], strings[0]]
+    assert pick(*join([]), np.zeros(0, np.int64)) == []
 
 
 def test_units_of_several_threads_are_the_same(census):

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.alphabet import UNIT_PART, word_classes
 from nlpkit.ngram.passes import (
-    NOWHERE,
     Words,
-    code_point_offsets,
     concatenate,
     cut_by_connection,
     find_occurrences,
-    locate,
 )
+from nlpkit.ngram.places import NOWHERE, code_point_offsets, locate
 from nlpkit.ngram.reference import count_grams, longest_connection, symbol_runs
 
 CLASSES = word_classes()

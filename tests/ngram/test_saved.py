@@ -20,6 +20,7 @@ from nlpkit.ngram.runs import RunStore
 from nlpkit.ngram.saved import (
     MAGIC,
     Counted,
+    check_same,
     is_saved_counts,
     load_counts,
     merge_counts,
@@ -46,10 +47,10 @@ def counted(census, count):
     return make
 
 
-def through_disk(counts, path, split_latin=False):
+def through_disk(counts, path):
     path.unlink(missing_ok=True)  # what was loaded before stays mapped
     with path.open("wb") as out:
-        save_counts(counts, out, split_latin=split_latin)
+        save_counts(counts, out)
     return load_counts(path)
 
 
@@ -75,7 +76,7 @@ def test_merged_files_are_as_if_all_texts_were_counted_at_once(data, texts, coun
     memory = data.draw(st.sampled_from([1, 200, 1 << 20]), "memory")
     wide = data.draw(st.booleans(), "wide")
     with_text = data.draw(st.booleans(), "with_text")
-    parts = [through_disk(counted(corpus, order, split_latin), file, split_latin) for corpus in corpora]
+    parts = [through_disk(counted(corpus, order, split_latin), file) for corpus in corpora]
     text = counted(corpora[0], order, split_latin, wide=wide) if with_text else None
     with RunStore(None) as store:
         merged = merge_counts(
@@ -93,7 +94,11 @@ def test_a_file_holds_all_that_was_counted(counted, file):
     assert found.names == counts.alphabet.names
     assert found.symbol_counts.tolist() == counts.alphabet.counts.tolist()
     assert (found.num_characters, found.num_all_symbols) == (4, 8)
-    assert not found.split_latin
+    check_same(found, CLASSES[False], 5, "it")
+    with pytest.raises(InputError, match="other symbols"):
+        check_same(found, CLASSES[True], 5, "it")
+    with pytest.raises(InputError, match="another order"):
+        check_same(found, CLASSES[False], 4, "it")
     assert (found.run.depth, found.run.bits, found.run.wide) == (5, 3, False)
     for name in ("starts", "sizes", "keys", "counts"):
         assert np.array_equal(getattr(found.run, name), getattr(counts.run, name))
@@ -154,7 +159,7 @@ def test_counts_without_a_letter_can_be_saved_and_merged(counted, file):
 @pytest.fixture(scope="session")
 def good(counted, tmp_path_factory):
     out = io.BytesIO()
-    save_counts(counted(["中文的中文iPhone12的5G中".encode()]), out, split_latin=False)
+    save_counts(counted(["中文的中文iPhone12的5G中".encode()]), out)
     return out.getvalue()
 
 
