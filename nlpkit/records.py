@@ -15,7 +15,8 @@ class Word:
         left_entropy: Entropy of the symbols that stand before the word, in nats.
         right_entropy: Entropy of the symbols that stand after the word, in nats.
         known: Whether a dictionary lists the word.
-        first: Offset of the first occurrence, in code points of the input as read, files joined.
+        first: Offset of the first occurrence, in code points of the input as read, files joined; -1 if only
+            saved counts know the word.
         contexts: Up to three occurrences of the word with their surroundings.
     """
 
