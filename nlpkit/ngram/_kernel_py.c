@@ -429,8 +429,8 @@ static PyObject *merge(PyObject *self, PyObject *args) {
     int failed = 0;
     if (!PyArg_ParseTuple(args, "OIIOOO", &list, &from, &to, &sizes_object, &keys_object, &counts_object)) return NULL;
     Py_ssize_t num = PyList_Size(list);
-    if (num < 1 || num > 8) return PyErr_Format(PyExc_ValueError, "1 to 8 runs can be merged at once");
-    ng_run runs[8];
+    if (num < 1 || num > NG_MERGED_AT_ONCE) return PyErr_Format(PyExc_ValueError, "1 to 8 runs can be merged at once");
+    ng_run runs[NG_MERGED_AT_ONCE];
     buffers all = {.num = 0};
     for (Py_ssize_t i = 0; i < num; ++i)
         if (read_run(&all, PyList_GetItem(list, i), runs + i, to) < 0 ||

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PASSES = 16, LARGEST_CACHED = 1 << 16, MAX_RUNS = 64 };
+enum { MAX_PASSES = 16, LARGEST_CACHED = 1 << 16 };
 
 typedef struct { uint32_t symbol; uint64_t count, right, seen; } open_gram;
 
@@ -107,11 +107,11 @@ void ng_lefts(const ng_run *run, uint32_t from, uint32_t to, const ng_trie *trie
         else lefts_of_bucket_narrow(run, bucket, trie, rare, xlogx, left, seen);
 }
 
-/* Merge the buckets [from, to) of up to 64 runs of one form, end to end from keys[0] on; `room` entries at most. */
+/* Merge the buckets [from, to) of up to 8 runs of one form, end to end from keys[0] on; `room` entries at most. */
 int ng_merge(const ng_run *runs, size_t num_runs, uint32_t from, uint32_t to, uint64_t *sizes, void *keys,
              uint32_t *counts, uint64_t room) {
     uint64_t used = 0;
-    if (num_runs > MAX_RUNS) return NG_ENOMEM;
+    if (num_runs > NG_MERGED_AT_ONCE) return NG_ENOMEM;
     for (uint32_t bucket = from; bucket < to; ++bucket) {
         uint64_t most = 0;
         for (size_t r = 0; r < num_runs; ++r) most += runs[r].sizes[bucket];

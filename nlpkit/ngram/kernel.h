@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NG_NUM_CODE_POINTS = 0x110000, NG_MAX_UNIT = 64, NG_MAX_WORD = 64, NG_MAX_DEPTH = 9 };
+enum { NG_NUM_CODE_POINTS = 0x110000, NG_MAX_UNIT = 64, NG_MAX_WORD = 64, NG_MAX_DEPTH = 9, NG_MERGED_AT_ONCE = 8 };
 enum { NG_BREAK = 0, NG_CHARACTER = 1, NG_UNIT_PART = 2 }; /* classes of code points; U+0000 and \n are always breaks */
 enum { NG_ENOMEM = -1 };                                   /* every function that can fail returns it */
 #define NG_NONE UINT32_MAX
@@ -110,12 +110,15 @@ typedef struct {
 int ng_match(ng_text text, size_t from, size_t to, const ng_trie *words, ng_matches *matches);
 int ng_mark(ng_text text, const ng_trie *words, uint8_t *marks);
 
-static inline const ng_edge *ng_step(const ng_trie *trie, uint32_t node, uint32_t symbol) {
-    uint64_t edge = (uint64_t)node << 32 | symbol;
+static inline uint64_t ng_hash_edge(uint64_t edge) {
     uint64_t hash = edge * UINT64_C(0x9E3779B97F4A7C15);
     hash ^= hash >> 29;
     hash *= UINT64_C(0xBF58476D1CE4E5B9);
-    hash ^= hash >> 32;
+    return hash ^ hash >> 32;
+}
+
+static inline const ng_edge *ng_step(const ng_trie *trie, uint32_t node, uint32_t symbol) {
+    uint64_t edge = (uint64_t)node << 32 | symbol, hash = ng_hash_edge(edge);
     size_t bit = hash >> 3 & (trie->mask << 3 | 7);
     if (!(trie->filter[bit >> 6] >> (bit & 63) & 1)) return NULL;
     for (size_t slot = hash & trie->mask;; slot = (slot + 1) & trie->mask) {

@@ -17,7 +17,7 @@ from nlpkit.ngram import _kernel
 from nlpkit.ngram.shares import bucket_ranges
 
 _WIDE = np.dtype([("low", "<u8"), ("high", "<u8")])
-_MERGED_AT_ONCE = 8
+_MERGED_AT_ONCE = 8  # as in kernel.h
 
 
 def key_layout(size: int, depth: int) -> tuple[int, bool]:

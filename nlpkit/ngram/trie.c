@@ -2,16 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t hash_edge(uint64_t edge) { /* as in ng_step */
-    uint64_t hash = edge * UINT64_C(0x9E3779B97F4A7C15);
-    hash ^= hash >> 29;
-    hash *= UINT64_C(0xBF58476D1CE4E5B9);
-    return hash ^ hash >> 32;
-}
-
 /* The edge from `node` by `symbol`, made if there is none; the table has room. */
 static ng_edge *make_step(ng_trie *trie, uint32_t node, uint32_t symbol) {
-    uint64_t edge = (uint64_t)node << 32 | symbol, hash = hash_edge(edge);
+    uint64_t edge = (uint64_t)node << 32 | symbol, hash = ng_hash_edge(edge);
     size_t slot = hash & trie->mask, bit = hash >> 3 & (trie->mask << 3 | 7);
     for (; trie->edges[slot].node; slot = (slot + 1) & trie->mask)
         if (trie->edges[slot].edge == edge) return trie->edges + slot;
@@ -43,7 +36,7 @@ static int grow_edges(ng_trie *trie, size_t num_slots) {
     trie->mask = num_slots - 1;
     for (size_t i = 0; i < old_slots; ++i) {
         if (!old[i].node) continue;
-        uint64_t hash = hash_edge(old[i].edge);
+        uint64_t hash = ng_hash_edge(old[i].edge);
         size_t slot = hash & trie->mask, bit = hash >> 3 & (trie->mask << 3 | 7);
         while (edges[slot].node) slot = (slot + 1) & trie->mask;
         edges[slot] = old[i];
