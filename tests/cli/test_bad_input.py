@@ -220,8 +220,11 @@ def test_a_named_pipe_is_segmented_by_its_own_words(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     feeder = subprocess.Popen(["bash", "-c", f"cat data/city.txt > {pipe}"])
-    done = run("segment", pipe, "--format", "text")
-    feeder.wait()
+    try:
+        done = run("segment", pipe, "--format", "text")
+    finally:
+        feeder.kill()
+        feeder.wait()
     assert done.stdout.decode().replace("  ", "") == TEXT.replace("  ", "")
 
 
