@@ -71,7 +71,7 @@ def segment(
         progress = stack.enter_context(progress_bar())
         path = input_paths([file] if file else [])[0]
         texts: list[Any] = []
-        if method == "lexicon" and lexicon is None:
+        if method != "jieba" and lexicon is None:
             path = stack.enter_context(_rereadable(path, tmp))
             opened = open_sources(
                 [path],

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from nlpkit.lexicon.segment import Segmenter
 
 Method = Annotated[
-    Literal["lexicon", "jieba"],
-    typer.Option(help="lexicon: the likeliest words of a lexicon; jieba: as jieba cuts."),
+    Literal["lexicon", "connection", "jieba"],
+    typer.Option(
+        help="lexicon: the likeliest words of a lexicon; connection: cut only where none of its words "
+        "covers both sides; jieba: as jieba cuts."
+    ),
 ]
 Lexicon = Annotated[
     Path | None,
@@ -26,7 +29,7 @@ Lexicon = Annotated[
 
 
 def make_segmenter(
-    method: Literal["lexicon", "jieba"],
+    method: Literal["lexicon", "connection", "jieba"],
     lexicon: Path | None,
     texts: Sequence[Any],
     *,
@@ -44,18 +47,24 @@ def make_segmenter(
         return JiebaSegmenter(words)
     from nlpkit.lexicon.segmenter import LexiconSegmenter
 
-    return LexiconSegmenter(_discovered(texts, threads, memory, progress) if words is None else words)
+    connect = method == "connection"
+    if words is None:
+        words = _discovered(texts, connect, threads, memory, progress)
+    return LexiconSegmenter(words, connect=connect)
 
 
 def _discovered(
-    texts: Sequence[Any], threads: int | None, memory: int | None, progress: Progress
+    texts: Sequence[Any], connect: bool, threads: int | None, memory: int | None, progress: Progress
 ) -> dict[str, float]:
-    """The words of the texts with their counts."""
+    """The words of the texts with their counts: those that a connection needs are the seed algorithm's."""
     from nlpkit.discover.pipeline import Settings, discover
+    from nlpkit.discover.scores import default_min_count
     from nlpkit.memory import default_memory, default_threads
 
     settings = Settings(
-        refine=True,
+        method="cohesion" if connect else "entropy",
+        min_count=default_min_count(sum(map(len, texts)) // 3) if connect else None,
+        refine=not connect,
         new_only=False,
         threads=threads or default_threads(),
         memory_bytes=memory or default_memory(),

@@ -603,6 +603,22 @@ static PyObject *match(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *connect(PyObject *self, PyObject *args) {
+    PyObject *capsule, *symbols_object, *result = NULL;
+    buffers all = {.num = 0};
+    if (!PyArg_ParseTuple(args, "OO", &capsule, &symbols_object)) return NULL;
+    ng_trie *trie = as_trie(capsule);
+    Py_buffer *symbols = hold(&all, symbols_object, 0, 4, 0);
+    if (trie && symbols && (result = PyByteArray_FromStringAndSize(NULL, symbols->len / 4))) {
+        uint8_t *ends = (uint8_t *)PyByteArray_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        ng_connect(trie, symbols->buf, (size_t)symbols->len / 4, ends);
+        Py_END_ALLOW_THREADS
+    }
+    release(&all);
+    return result;
+}
+
 static PyObject *mark(PyObject *self, PyObject *args) {
     PyObject *capsule, *data_object, *trie_capsule, *marks_object;
     int failed = 0;
@@ -645,6 +661,7 @@ static PyMethodDef methods[] = {
     {"trie_find", trie_find, METH_VARARGS, "trie_find(trie, symbols, ends) -> words"},
     {"cut", cut, METH_VARARGS, "cut(alphabet, data, start, end, trie, max_order, words, symbols) -> (blob, ends, counts)"},
     {"match", match, METH_VARARGS, "match(alphabet, data, start, end, trie, wanted, counts, places, num_places, base) -> neighbours"},
+    {"connect", connect, METH_VARARGS, "connect(trie, symbols) -> ends"},
     {"mark", mark, METH_VARARGS, "mark(alphabet, data, trie, marks)"},
     {0},
 };

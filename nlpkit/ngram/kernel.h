@@ -108,6 +108,7 @@ typedef struct {
     size_t num_neighbours, room;
 } ng_matches;
 int ng_match(ng_text text, size_t from, size_t to, const ng_trie *words, ng_matches *matches);
+void ng_connect(const ng_trie *words, const uint32_t *symbols, size_t num, uint8_t *ends);
 int ng_mark(ng_text text, const ng_trie *words, uint8_t *marks);
 
 static inline uint64_t ng_hash_edge(uint64_t edge) {

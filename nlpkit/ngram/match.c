@@ -64,12 +64,12 @@ typedef struct {
     ng_intern *longer;
 } cutter;
 
-/* How many symbols from here on the longest kept gram covers; 1 if there is none. */
-static size_t reach(const cutter *cut, const uint32_t *symbols, size_t left) {
-    size_t most = left < (size_t)cut->max_order ? left : (size_t)cut->max_order, best = 1;
-    const ng_edge *edge = cut->kept->first + symbols[0];
-    for (size_t i = 1; i < most && edge->node; ++i) {
-        edge = ng_step(cut->kept, edge->node, symbols[i]);
+/* How many symbols from here on the longest word covers, up to a break or `most` symbols; 1 if there is none. */
+static size_t reach(const ng_trie *words, const uint32_t *symbols, size_t most) {
+    size_t best = 1;
+    const ng_edge *edge = words->first + symbols[0];
+    for (size_t i = 1; i < most && edge->node && symbols[i]; ++i) {
+        edge = ng_step(words, edge->node, symbols[i]);
         if (!edge) break;
         if (edge->word != NG_NONE) best = i + 1;
     }
@@ -104,7 +104,8 @@ static int cut_stretch(const cutter *cut, const stretch *piece) {
             if (i >= piece->hi) return 0;
         }
         if (!symbol) continue;
-        size_t end = i + reach(cut, piece->symbols + i, piece->num - i);
+        size_t left = piece->num - i, most = (size_t)cut->max_order;
+        size_t end = i + reach(cut->kept, piece->symbols + i, left < most ? left : most);
         if (end > covered) covered = end;
     }
     return 0;
@@ -126,6 +127,17 @@ int ng_cut(ng_text text, size_t from, size_t to, const ng_trie *kept, int max_or
     }
     free_stretch(&piece);
     return failed ? NG_ENOMEM : 0;
+}
+
+/* Mark where the text may be cut: after symbols where no word covers both sides. Symbols above the trie's are any others. */
+void ng_connect(const ng_trie *words, const uint32_t *symbols, size_t num, uint8_t *ends) {
+    size_t covered = 0;
+    for (size_t i = 0; i < num; ++i) {
+        size_t end = i + 1;
+        if (symbols[i] && symbols[i] <= words->num_symbols) end = i + reach(words, symbols + i, num - i);
+        if (end > covered) covered = end;
+        ends[i] = covered == i + 1;
+    }
 }
 
 /* ---- occurrences ---- */

@@ -36,6 +36,7 @@ CASES = {
         "我们在北京 大学读书。\r\n\n用iPhone12",
     ),
     "segment_itself": (["segment", "-f", "text"], "天地玄黄，天地。宇宙洪荒，玄黄\n" * 3),
+    "segment_connection": (["segment", "--method", "connection", "-f", "text"], CITY[:300] * 3),
     "segment_bad_lexicon": (["segment", "data/ev.txt", "--lexicon", "data/notes.jsonl"], ""),
     "evaluate_segment": (["evaluate", "segment", "data/gold/segment.txt", "--method", "jieba"], ""),
     "evaluate_segment_found": (
