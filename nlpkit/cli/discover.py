@@ -37,7 +37,7 @@ def discover(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Text to read, .gz, .xz and .zst too; - is standard input.",
             show_default=False,
         ),

@@ -30,7 +30,7 @@ def segment(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="Text to read, .gz, .xz and .zst too; - is standard input.",
             show_default=False,
             allow_dash=True,
