@@ -78,7 +78,9 @@ class _Problems:
         self._first = self._first or f"{place}: {reason}"
         self._count += count
 
-    def tell(self, report: Report | None) -> None:
+    def tell(self, report: Report | None, *, anything_good: bool = True) -> None:
+        if self._count and not anything_good:
+            raise InputError(f"not one good record; the first was {self._first}")
         if self._count:
             # Never silent: without a callback the log tells, on standard error by default.
             report = report or logging.getLogger(__name__).warning
@@ -145,7 +147,7 @@ def open_sources(
                 for piece in pieces if key is None else _texts(pieces, path, key, skipped):
                     spool.write(piece)
                 found.append(slice(start, spool.size))
-        skipped.tell(report)
+        skipped.tell(report, anything_good=bool(spool.size or len(paths) > 1))
         spooled = spool.view()
         stack.callback(_let_go, spooled.release)
         sources = []
@@ -205,6 +207,7 @@ def iter_lines(
     """
     broken = _Problems(on_error, "broken byte sequences, now U+FFFD")
     skipped = _Problems(on_error, "records skipped")
+    anything_good = False
     for path in paths:
         key = _record_key(path, text_key)
         with open_file(path) as file:
@@ -216,6 +219,7 @@ def iter_lines(
                     broken.add(place, f"not {encoding}", num_broken)
                     text = text.replace(BROKEN, "\ufffd")
                 if key is None:
+                    anything_good = True
                     yield Line(text, None, number, ending)
                 elif text and not text.isspace():
                     try:
@@ -227,9 +231,10 @@ def iter_lines(
                         record, num_lone = _paired(record)
                         if num_lone:
                             broken.add(place, "half of a surrogate pair", num_lone)
+                    anything_good = True
                     yield Line(record[key], record, number, ending)
     broken.tell(report)
-    skipped.tell(report)
+    skipped.tell(report, anything_good=anything_good)
 
 
 def _split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -270,7 +275,9 @@ def _parse_record(line: str, key: str) -> dict[str, Any]:
     try:
         record = json.loads(line, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg.lower()} at column {error.colno}") from error
+        raise ValueError(
+            f"not JSON: {error.msg.lower().removesuffix(' at')} at column {error.colno}"
+        ) from error
     except RecursionError as error:
         raise ValueError("not JSON that can be read: nested too deep") from error
     if not isinstance(record, dict):

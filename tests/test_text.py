@@ -472,7 +472,7 @@ def test_skips_bad_records_and_tells_once(put):
 
 
 def test_skipped_records_are_logged_without_a_callback(put, caplog):
-    read(put("a.jsonl", "100%s\n"))
+    read(put("a.jsonl", '100%s\n{"text": "a"}\n'))
     assert "records skipped: 1" in caplog.text
 
 

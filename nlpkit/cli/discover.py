@@ -1,7 +1,7 @@
 """`nlpkit discover`: new words from raw text."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nlpkit.text import Source
 
 DEFAULT_KNOWN = (Path("jieba"),)
+_MOST_BROKEN = 0.1  # of a text's code points, beyond which it may be text of another encoding
 
 
 def discover(
@@ -52,7 +53,10 @@ def discover(
     ] = None,
     max_order: Annotated[int, typer.Option(min=2, max=8, help="Longest n-gram that is counted.")] = 4,
     refine: Annotated[
-        bool, typer.Option("--refine", help="Re-estimate the words as a model of the whole text; slower.")
+        bool,
+        typer.Option(
+            "--refine", help="Re-estimate the words as a model of the whole text: about a second for each MB."
+        ),
     ] = False,
     new_only: Annotated[
         bool | None,
@@ -135,7 +139,7 @@ def discover(
 
     paths = [] if counts and not files else input_paths(files or [])
     check_read_once(paths, known or (), background or ())
-    check_written_once(output, report, save_counts)
+    check_written_once([*paths, *(known or ()), *(background or ())], output, report, save_counts)
     memory_bytes = default_memory() if memory is None else memory
     spool_bytes = memory_bytes // 4
     with ExitStack() as stack:
@@ -185,7 +189,7 @@ def discover(
         out = stack.enter_context(open_output(output, force=force))
         with progress_bar() as progress:
             found = find([source.data for source in sources], settings, progress=progress)
-        _tell(found, sources, on_error)
+        _tell(found, sources, encoding, on_error)
         # What is written beside comes first: the reader of standard output may stop reading.
         if save_counts and found.counted:
             with open_binary(save_counts, force=force) as file:
@@ -215,20 +219,27 @@ def _entries(found: "Discovery") -> Iterator[dict[str, str | int]]:
         yield {"word": word, "count": max(round(tokens), 1)}
 
 
-def _tell(found: "Discovery", sources: "list[Source]", on_error: str) -> None:
+def _refuse_gb18030(source: "Source", text: str) -> None:
+    """Refuse what is full of broken UTF-8 but good GB18030, the other encoding that Chinese text has."""
+    with suppress(UnicodeDecodeError):
+        bytes(source.data[:65536]).rpartition(b"\n")[0].decode("gb18030")
+        raise InputError(text, hint="it reads as GB18030: --encoding gb18030")
+
+
+def _tell(found: "Discovery", sources: "list[Source]", encoding: str, on_error: str) -> None:
     """Say what was odd about the text, and under -v what was read."""
     stats = found.stats
     if found.census.broken_at:
         number, byte = found.census.broken_at
         line = bytes(sources[number].data[:byte]).count(b"\n") + 1
         text = (
-            f"{sources[number].name}:{line}: broken UTF-8, {stats.num_broken:,} sequences in all, "
+            f"{sources[number].name}:{line}: not {encoding}, {stats.num_broken:,} broken sequences in all, "
             f"the first at code point {stats.first_broken:,}"
         )
         if on_error == "fail":
-            raise InputError(
-                text, hint="--on-error skip takes them as breaks; --encoding reads other encodings"
-            )
+            raise InputError(text, hint="--on-error skip goes on; --encoding reads other encodings")
+        if encoding == "utf-8" and stats.num_broken > _MOST_BROKEN * stats.num_code_points:
+            _refuse_gb18030(sources[number], text)
         messages.warn(text)
     if sources and not stats.num_symbols:
         messages.warn("the text has no words: it is empty, or has no letters")

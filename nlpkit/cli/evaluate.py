@@ -1,7 +1,7 @@
 """`nlpkit evaluate`: how good the results are."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.cli.progress import progress_bar
 from nlpkit.cli.segmenter import Lexicon, Method, make_segmenter
 from nlpkit.errors import InputError
+
+if TYPE_CHECKING:
+    from nlpkit.text import Line
 
 app = typer.Typer(no_args_is_help=True, help="Measure results against dictionaries and gold data.")
 
@@ -116,5 +119,17 @@ def segment(
 def _read_segmented(path: Path) -> list[list[str]]:
     from nlpkit.text import iter_lines
 
-    lines = iter_lines([path], encoding="utf-8", text_key=None, on_error="fail")
-    return [line.text.split() for line in lines if line.text.strip()]
+    lines = [_words(line, path) for line in iter_lines([path], on_error="fail") if line.text.strip()]
+    if lines and all(len(words) == 1 for words in lines):
+        raise InputError(f"{path}: no line is cut into words", hint="words are parted by blanks")
+    return lines
+
+
+def _words(line: "Line", path: Path) -> list[str]:
+    """The words of a line, or of a record that `nlpkit segment` wrote."""
+    if line.record is None:
+        return line.text.split()
+    words = line.record.get("words")
+    if not isinstance(words, list):
+        raise InputError(f"{path}:{line.number}: a record without words", hint="nlpkit segment writes them")
+    return [str(word) for word in words]

@@ -31,11 +31,13 @@ def check_read_once(*groups: Sequence[Path]) -> None:
         raise typer.BadParameter("standard input can be read only once", param_hint="-")
 
 
-def check_written_once(*paths: Path | None) -> None:
-    """Refuse to write two things to one file: typer.BadParameter."""
-    given = [os.path.abspath(path) for path in paths if path is not None and str(path) != "-"]
+def check_written_once(inputs: Sequence[Path], *outputs: Path | None) -> None:
+    """Refuse to write two things to one file, or over an input: typer.BadParameter."""
+    given = [os.path.realpath(path) for path in outputs if path is not None and str(path) != "-"]
     if len(set(given)) < len(given):
         raise typer.BadParameter("two outputs cannot go to one file")
+    if {os.path.realpath(path) for path in inputs} & {path for path in given if os.path.isfile(path)}:
+        raise typer.BadParameter("an output cannot go to a file that is read")
 
 
 # A settings file may give a number where the command line gives a word: hence str().

@@ -136,7 +136,8 @@ def write_records(records: Iterable[Any], out: TextIO, fmt: Format, *, batch: in
 def write_table(records: Iterable[Any], out: TextIO) -> None:
     """Write an aligned table: CJK counts as two cells, numbers stand to the right.
 
-    At a terminal (or where COLUMNS is set) the last column is cut to fit; the first never is.
+    At a terminal (or where COLUMNS is set) the last columns are left out until the rest fits, and the last
+    that stays is cut; the first column never is.
     """
     from rich.cells import cell_len, set_cell_size
 
@@ -147,14 +148,16 @@ def write_table(records: Iterable[Any], out: TextIO) -> None:
     cells = [[_cell(value) for value in row.values()] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
     is_number = [isinstance(value, int | float) for value in rows[0].values()]
-    room = _width(out) - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    room = _width(out)
+    while len(widths) > 1 and sum(widths[:-1]) + min(widths[-1], 8) + 2 * (len(widths) - 1) > room:
+        widths.pop()
     if len(widths) > 1:
-        widths[-1] = min(widths[-1], max(room, 8))
+        widths[-1] = min(widths[-1], room - sum(widths[:-1]) - 2 * (len(widths) - 1))
 
     def line(values: list[str]) -> str:
         padded = (
             " " * (width - cell_len(value)) + value if right else set_cell_size(value, width)
-            for value, width, right in zip(values, widths, is_number, strict=True)
+            for value, width, right in zip(values, widths, is_number, strict=False)
         )
         return "  ".join(padded).rstrip()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from nlpkit.cli import messages
-from nlpkit.cli.input import Encoding, Memory, OnError, TextKey, Threads, Tmp, input_paths
+from nlpkit.cli.input import Encoding, Memory, OnError, TextKey, Threads, Tmp, check_written_once, input_paths
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.cli.progress import progress_bar
@@ -70,6 +70,7 @@ def segment(
         out = stack.enter_context(open_output(output, force=force))
         progress = stack.enter_context(progress_bar())
         path = input_paths([file] if file else [])[0]
+        check_written_once([path], output)
         texts: list[Any] = []
         if method != "jieba" and lexicon is None:
             path = stack.enter_context(_rereadable(path, tmp))

@@ -44,7 +44,7 @@ def phrase_edges(
 ) -> NDArray[np.bool_]:
     """Tell which candidates are a phrase by their edges.
 
-    A number at an edge makes a phrase, and so do numerals alone. A free symbol (function word, numeral,
+    A number makes a phrase, and so do numerals alone. A free symbol (function word, numeral,
     measure word) at an edge makes one where what remains is a kept gram that mostly occurs alone; of two
     symbols, where they do not hold together strongly.
 
@@ -57,8 +57,10 @@ def phrase_edges(
     number, numeral = _is_number(alphabet), _flags(alphabet, frozenset(_NUMERALS))
     free_left, free_right = _flags(alphabet, _FREE_LEFT), _flags(alphabet, _FREE_RIGHT)
     left, right = words.symbols[starts], words.symbols[ends - 1]
-    phrase: NDArray[np.bool_] = (lengths > 1) & (number[left] | number[right])
-    phrase |= np.logical_and.reduceat(numeral[words.symbols], starts) if len(words) else phrase
+    phrase = np.zeros(len(words), bool)
+    if len(words):
+        phrase = (lengths > 1) & np.logical_or.reduceat(number[words.symbols], starts)
+        phrase |= np.logical_and.reduceat(numeral[words.symbols], starts)
     pairs = lengths == 2
     phrase |= pairs & (free_left[left] | free_right[right]) & (candidates.cohesion < _STRONG_COHESION)
     for length in range(3, len(table.symbols) + 2):

@@ -28,6 +28,8 @@ def read_dictionary(path: Path) -> dict[str, float]:
             words[word] = words.get(word, 0.0) + count
     except InputError as error:
         raise InputError(str(error), hint=_HINT) from None
+    if not words:
+        raise InputError(f"{path}: no word in it", hint=_HINT)
     if sum(words.values()) > _MOST_TOKENS:
         raise InputError(f"{path}: the counts add up to more than {_MOST_TOKENS:.0e}")
     return words

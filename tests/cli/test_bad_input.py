@@ -29,7 +29,7 @@ def records(done):
 def test_binary_data_end_with_a_warning_not_a_crash():
     done = run("discover", "-", stdin=bytes(range(256)) * 2000)
     assert done.returncode == 0
-    assert b"broken UTF-8" in done.stderr
+    assert b"warning: <stdin>:2: not utf-8" in done.stderr
 
 
 def test_broken_utf8_is_a_break_that_is_reported_with_its_first_place():
@@ -37,7 +37,7 @@ def test_broken_utf8_is_a_break_that_is_reported_with_its_first_place():
     done = run("discover", "-", *SEED, stdin=text + b"\xe4\xb8" + text + b"\xff" + text)
     assert records(done)[WORD]["count"] == 3 * TEXT.count(WORD)
     line = TEXT.count("\n") + 1
-    assert f"<stdin>:{line}: broken UTF-8, 2 sequences in all, the first at code point {len(TEXT):,}" in (
+    assert f"<stdin>:{line}: not utf-8, 2 broken sequences in all, the first at code point {len(TEXT):,}" in (
         done.stderr.decode()
     )
 
@@ -203,9 +203,38 @@ def test_a_dictionary_that_is_no_text_is_an_input_error(tmp_path):
 def test_an_empty_lexicon_is_not_taken_for_none(tmp_path):
     lexicon = tmp_path / "lexicon"
     lexicon.write_text("")
-    done = run("segment", "--lexicon", lexicon, "--format", "text", stdin="续航焦虑续航焦虑".encode())
-    assert done.returncode == 0
-    assert "续航焦虑" not in done.stdout.decode()
+    done = run("segment", "--lexicon", lexicon, stdin="续航焦虑".encode())
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_text_of_another_encoding_is_told_from_text_with_a_fault():
+    done = run("discover", "-", stdin=TEXT.encode("gb18030"))
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"--encoding gb18030" in done.stderr
+    assert WORD in records(run("discover", "-", "--encoding", "gb18030", stdin=TEXT.encode("gb18030")))
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    assert run("discover", path, "-o", path, "--force").returncode == 2
+    assert run("segment", path, "-o", path, "--force").returncode == 2
+    assert path.read_text(encoding="utf-8") == TEXT
+
+
+def test_a_key_that_no_record_has_is_an_input_error():
+    assert run("discover", "data/notes.jsonl", "--text-key", "nope").returncode == 3
+    assert run("segment", "data/notes.jsonl", "--text-key", "nope", "--method", "jieba").returncode == 3
+
+
+def test_a_segmentation_in_json_lines_can_be_scored(tmp_path):
+    gold = ROOT / "data/gold/segment.txt"
+    raw, found = tmp_path / "raw.txt", tmp_path / "found.jsonl"
+    raw.write_text(gold.read_text(encoding="utf-8").replace("  ", ""), encoding="utf-8")
+    run("segment", raw, "--method", "jieba", "-o", found)
+    score = json.loads(run("evaluate", "segment", gold, "--found", found).stdout)
+    assert score == json.loads(run("evaluate", "segment", gold, "--method", "jieba").stdout)
+    assert run("evaluate", "segment", raw).returncode == 3
 
 
 def test_a_lexicon_cuts_only_between_its_words_and_leaves_marks_alone(tmp_path):

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -212,3 +213,13 @@ def test_devices_and_pipes_are_written_directly(tmp_path):
     assert pipe.is_fifo()
     with open_output(type(pipe)(os.devnull)) as out:
         out.write("text")
+
+
+def test_a_table_leaves_out_columns_that_do_not_fit(capsys, monkeypatch):
+    records = [{"word": "中文分词", "count": 1, "context": "一" * 40}]
+    for columns, names in ((80, "word      count  context"), (20, "word      count"), (5, "word")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        write_records(records, sys.stdout, Format.TABLE)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == names
+        assert len(lines) == 2
