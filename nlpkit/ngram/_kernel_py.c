@@ -338,7 +338,7 @@ static PyObject *sort(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OOOOIIiip", &keys_object, &counts_object, &starts_object, &sizes_object, &from, &to, &bits,
                           &depth, &wide))
         return NULL;
-    Py_buffer *starts = hold(&all, starts_object, 0, 8, (size_t)to + 1);
+    Py_buffer *starts = hold(&all, starts_object, 1, 8, (size_t)to + 1);
     Py_buffer *sizes = starts ? hold(&all, sizes_object, 1, 8, to) : NULL;
     size_t num = sizes ? ((const uint64_t *)starts->buf)[to] : 0;
     Py_buffer *keys = sizes ? hold(&all, keys_object, 1, wide ? 16 : 8, num) : NULL;

@@ -75,8 +75,11 @@ void ng_scatter(const uint32_t *symbols, size_t owned, size_t num, const uint32_
     else scatter_narrow(symbols, owned, num, point_symbols, unit_symbols, bits, depth, cursors, keys);
 }
 
-/* Sort the buckets [from, to) and count equal keys once, in place. */
-int ng_sort(void *keys, uint32_t *counts, const uint64_t *starts, uint64_t *sizes, uint32_t from, uint32_t to,
+/* Sort the buckets [from, to), count equal keys once, and move the buckets together from starts[from] on.
+ *
+ * Other threads may sort other ranges at the same time: starts[to] is not touched.
+ */
+int ng_sort(void *keys, uint32_t *counts, uint64_t *starts, uint64_t *sizes, uint32_t from, uint32_t to,
             int bits, int depth, int wide) {
     int key_bits = bits * (depth - 1);
     return wide ? sort_wide(keys, counts, starts, sizes, from, to, key_bits)

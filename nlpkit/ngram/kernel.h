@@ -69,7 +69,7 @@ void ng_histogram(const uint32_t *symbols, size_t num, const uint32_t *point_sym
                   uint64_t *histogram);
 void ng_scatter(const uint32_t *symbols, size_t owned, size_t num, const uint32_t *point_symbols,
                 const uint32_t *unit_symbols, int bits, int depth, int wide, uint64_t *cursors, void *keys);
-int ng_sort(void *keys, uint32_t *counts, const uint64_t *starts, uint64_t *sizes, uint32_t from, uint32_t to,
+int ng_sort(void *keys, uint32_t *counts, uint64_t *starts, uint64_t *sizes, uint32_t from, uint32_t to,
             int bits, int depth, int wide);
 int ng_grams(const ng_run *run, uint32_t from, uint32_t to, int order, uint64_t min_count, const uint8_t *rare,
              const ng_xlogx *xlogx, ng_gram_list *lists);
