@@ -1,4 +1,4 @@
-"""Counting alone: the kernel on 100 MB against a numpy sort of packed keys, in one process.
+"""Counting alone: the kernel on 100 MB against a numpy sort of packed keys, each run in a fresh process.
 
     python benchmarks/bench_ngram.py [--repeats 7]
 
@@ -12,6 +12,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -69,58 +71,68 @@ def numpy_job(text: bytes) -> int:
     return count_sorted(keys)
 
 
-PLAIN_SORT = """
-import time
-from bench_ngram import packed_keys
-from common import benchmark_text
-keys = packed_keys(benchmark_text())
-start = time.perf_counter()
-keys.sort()
-print(time.perf_counter() - start)
-"""
+JOBS = {
+    "numpy: bytes to counts": numpy_job,
+    "numpy: bytes to counts, plain sort": numpy_job,
+    "numpy: sort alone, vectorised": None,
+    "numpy: sort alone, plain": None,
+    "kernel, 1 thread": lambda text: kernel(text, 1, entropies=False, units=False),
+    "kernel, 2 threads": lambda text: kernel(text, 2, entropies=False, units=False),
+    "kernel with entropies, 1 thread": lambda text: kernel(text, 1, entropies=True, units=False),
+    "kernel with entropies, 2 threads": lambda text: kernel(text, 2, entropies=True, units=False),
+    "kernel with entropies and units, 2 threads": lambda text: kernel(text, 2, entropies=True, units=True),
+}
+PLAIN = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL X86_V3"}
 
 
-def plain_sort_seconds() -> float:
-    """Seconds of the sort alone in a numpy without vector instructions, which is a process of its own."""
-    return float(
-        subprocess.run(
-            [sys.executable, "-c", PLAIN_SORT],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL X86_V3"},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-    )
+def run_job(name: str, path: Path) -> float:
+    """Seconds of one job in this process."""
+    text = path.read_bytes()
+    job = JOBS[name]
+    keys = packed_keys(text) if job is None else None
+    start = time.perf_counter()
+    if job is None:
+        keys.sort()
+    else:
+        job(text)
+    return time.perf_counter() - start
+
+
+def fresh_seconds(name: str, path: Path) -> float:
+    """Seconds of one job in a process of its own, as a command would run it; start-up is not counted."""
+    command = [sys.executable, __file__, "--job", name, "--text", str(path)]
+    environment = {**os.environ, **(PLAIN if "plain" in name else {})}
+    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
-    """Run all jobs in turn and print the table."""
+    """Run all jobs in turn, each in a fresh process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--text", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        print(run_job(options.job, options.text))
+        return
     text = benchmark_text()
-    keys = packed_keys(text)
     assert kernel(text, 2, entropies=False, units=False) == numpy_job(text)
-    jobs = {
-        "numpy: bytes to counts": lambda: numpy_job(text),
-        "numpy: sort alone, vectorised": lambda: keys.copy().sort(),
-        "kernel, 1 thread": lambda: kernel(text, 1, entropies=False, units=False),
-        "kernel, 2 threads": lambda: kernel(text, 2, entropies=False, units=False),
-        "kernel with entropies, 1 thread": lambda: kernel(text, 1, entropies=True, units=False),
-        "kernel with entropies, 2 threads": lambda: kernel(text, 2, entropies=True, units=False),
-        "kernel with entropies and units, 2 threads": lambda: kernel(text, 2, entropies=True, units=True),
-    }
-    times = {"numpy: sort alone, plain": [plain_sort_seconds() for _ in range(3)]}
-    times |= seconds_in_turn(jobs, repeats)
-    whole, plain = (
-        summary(times[name])["median"] for name in ("numpy: bytes to counts", "numpy: sort alone, plain")
-    )
+    times: dict[str, list[float]] = {name: [] for name in JOBS}
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        for _ in range(options.repeats):
+            for name in JOBS:
+                times[name].append(fresh_seconds(name, Path(file.name)))
+    base = {name: summary(times[name])["median"] for name in JOBS}
     rows = []
     for name, seconds in times.items():
         figures = summary(seconds)
         median = figures["median"]
-        ratios = {"x whole job": round(whole / median, 2), "x plain sort": round(plain / median, 2)}
+        ratios = {
+            "x numpy": round(base["numpy: bytes to counts"] / median, 2),
+            "x plain sort alone": round(base["numpy: sort alone, plain"] / median, 2),
+        }
         rows.append({"what": name, **figures, "MB/s": round(len(text) / MB / median), **ratios})
     report("ngram", rows)
     compare_with_counter(text[:10_000_000], repeats=3)
