@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpkit.ngram import _kernel
 from nlpkit.ngram.alphabet import Alphabet
-from nlpkit.ngram.grams import NOT_FOUND, GramTable, word_ends
+from nlpkit.ngram.grams import GramTable, word_ends
 from nlpkit.ngram.passes import Words, concatenate
+from nlpkit.ngram.runs import Run
 
 COHESION_PER_SYMBOL = 2.0  # the seed asks for 2, 4 and 6 of two, three and four symbols
 
@@ -82,31 +84,33 @@ def unit_rows(table: GramTable, alphabet: Alphabet) -> NDArray[np.int64]:
     return np.flatnonzero(is_word[symbols])
 
 
-def window_cohesion(table: GramTable, words: Words) -> NDArray[np.float64]:
-    """Least cohesion over the windows of the longest order in each word."""
-    order = len(table.symbols)
-    num_windows = words.lengths - order + 1
-    owner = np.repeat(np.arange(len(words)), num_windows)
-    ends = np.cumsum(num_windows)
-    within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - num_windows, num_windows)
-    starts = words.starts.astype(np.int64)[owner] + within
-    rows = table.find(words.symbols[starts[:, None] + np.arange(order)])
-    cohesion = np.where(rows == NOT_FOUND, -np.inf, table.cohesion[np.where(rows == NOT_FOUND, 0, rows)])
-    least = np.full(len(words), np.inf)
-    np.minimum.at(least, owner, cohesion)
+def word_cohesion(run: Run, words: Words, num_symbols: int) -> NDArray[np.float64]:
+    """Cohesion of words of any length, from the counts of a run: see `Word.cohesion`."""
+    order = run.depth - 1
+    cohesion = np.full(len(words), np.inf)
+    lengths, starts = words.lengths, words.starts.astype(np.int64)
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        width = min(length, order)
+        for shift in range(length - width + 1):
+            grams = words.symbols[starts[rows][:, None] + np.arange(shift, shift + width)]
+            cohesion[rows] = np.minimum(cohesion[rows], _gram_cohesion(run, grams, num_symbols))
+    return cohesion
+
+
+def _gram_cohesion(run: Run, grams: NDArray[np.uint32], num_symbols: int) -> NDArray[np.float64]:
+    num, order = grams.shape
+
+    def logs(part: NDArray[np.uint32]) -> NDArray[np.float64]:
+        counts = _kernel.gram_counts(run.kernel, np.ascontiguousarray(part), word_ends(*part.shape))
+        values: NDArray[np.float64] = np.log(np.frombuffer(counts, np.uint64).astype(np.float64))
+        return values
+
+    if order == 1:
+        return np.zeros(num)
+    splits = [logs(grams[:, :cut]) + logs(grams[:, cut:]) for cut in range(1, order)]
+    least: NDArray[np.float64] = np.log(num_symbols) + logs(grams) - np.max(splits, axis=0)
     return least
-
-
-def longer_candidates(table: GramTable, words: Words) -> Candidates:
-    """Words longer than the longest gram as candidates, counts and entropies still zero."""
-    zeros = np.zeros(len(words))
-    return Candidates(
-        words,
-        np.zeros(len(words), np.uint64),
-        window_cohesion(table, words),
-        zeros,
-        zeros.copy(),
-    )
 
 
 def join_candidates(parts: list[Candidates]) -> Candidates:

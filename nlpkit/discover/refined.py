@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpkit.discover.candidates import Candidates
+from nlpkit.discover.candidates import Candidates, word_cohesion
 from nlpkit.lexicon.refine import refine
 from nlpkit.ngram import _kernel
 from nlpkit.ngram.alphabet import Alphabet
-from nlpkit.ngram.grams import word_ends
 from nlpkit.ngram.passes import Words, find_occurrences
 from nlpkit.ngram.runs import Run
 from nlpkit.ngram.shares import Progress, Share, cut_shares, run_all
@@ -73,32 +72,3 @@ def _sample(texts: Sequence[Any], alphabet: Alphabet, threads: int) -> tuple[NDA
     symbols = np.concatenate([np.zeros(0, np.uint32), *run_all(read, taken, threads=threads)])
     num_taken = sum(share.end - share.start for share in taken)
     return symbols, sum(map(len, texts)) / max(num_taken, 1)
-
-
-def word_cohesion(run: Run, words: Words, num_symbols: int) -> NDArray[np.float64]:
-    """Cohesion of words of any length, from the counts of a run: see `Word.cohesion`."""
-    order = run.depth - 1
-    cohesion = np.full(len(words), np.inf)
-    lengths, starts = words.lengths, words.starts.astype(np.int64)
-    for length in np.unique(lengths).tolist():
-        rows = np.flatnonzero(lengths == length)
-        width = min(length, order)
-        for shift in range(length - width + 1):
-            grams = words.symbols[starts[rows][:, None] + np.arange(shift, shift + width)]
-            cohesion[rows] = np.minimum(cohesion[rows], _gram_cohesion(run, grams, num_symbols))
-    return cohesion
-
-
-def _gram_cohesion(run: Run, grams: NDArray[np.uint32], num_symbols: int) -> NDArray[np.float64]:
-    num, order = grams.shape
-
-    def logs(part: NDArray[np.uint32]) -> NDArray[np.float64]:
-        counts = _kernel.gram_counts(run.kernel, np.ascontiguousarray(part), word_ends(*part.shape))
-        values: NDArray[np.float64] = np.log(np.frombuffer(counts, np.uint64).astype(np.float64))
-        return values
-
-    if order == 1:
-        return np.zeros(num)
-    splits = [logs(grams[:, :cut]) + logs(grams[:, cut:]) for cut in range(1, order)]
-    least: NDArray[np.float64] = np.log(num_symbols) + logs(grams) - np.max(splits, axis=0)
-    return least

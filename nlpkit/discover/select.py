@@ -12,8 +12,8 @@ from nlpkit.discover.candidates import (
     gram_candidates,
     gram_words,
     join_candidates,
-    longer_candidates,
     unit_rows,
+    word_cohesion,
 )
 from nlpkit.discover.corpus import Corpus
 from nlpkit.discover.edges import phrase_edges
@@ -35,7 +35,7 @@ def gated_candidates(
     candidates = _gate(gram_candidates(table, np.concatenate([unit_rows(table, alphabet), rows])))
     pieces = _pieces(corpus, rows, settings, progress)
     often = np.flatnonzero(pieces.longer_counts >= corpus.min_count)
-    longer = _gate(_counted(corpus, longer_candidates(table, pieces.longer.take(often)), settings, progress))
+    longer = _gate(_longer(corpus, pieces.longer.take(often), settings, progress))
     candidates = join_candidates([candidates, longer])
     candidates = candidates.take(np.flatnonzero(~phrase_edges(candidates, table, kept, alphabet)))
     return candidates, _scores(corpus, candidates, settings)
@@ -59,22 +59,19 @@ def _gate(candidates: Candidates) -> Candidates:
     return candidates.take(np.flatnonzero(entropy >= needed))
 
 
-def _counted(corpus: Corpus, candidates: Candidates, settings: Settings, progress: Progress) -> Candidates:
-    """Count the candidates and their neighbours in the text."""
-    if not len(candidates):
-        return candidates
+def _longer(corpus: Corpus, words: Words, settings: Settings, progress: Progress) -> Candidates:
+    """Words longer than the longest gram, with their neighbours counted in the text."""
+    cohesion = word_cohesion(corpus.counted.run, words, corpus.alphabet.num_all_symbols)
     found = find_occurrences(
         corpus.census.shares,
         corpus.alphabet,
-        candidates.words,
-        np.ones(len(candidates), bool),
+        words,
+        np.ones(len(words), bool),
         corpus.rare,
         threads=settings.threads,
         progress=progress,
     )
-    return Candidates(
-        candidates.words, found.counts, candidates.cohesion, found.left_entropy, found.right_entropy
-    )
+    return Candidates(words, found.counts, cohesion, found.left_entropy, found.right_entropy)
 
 
 def _scores(corpus: Corpus, candidates: Candidates, settings: Settings) -> NDArray[np.float64]:
@@ -124,7 +121,7 @@ def seed_candidates(
     single = np.flatnonzero(pieces.symbol_counts[table.symbols[0][:, 0]] >= min_count)
     often = np.flatnonzero(pieces.kept_counts >= min_count)
     long = np.flatnonzero(pieces.longer_counts >= min_count)
-    longer = _counted(corpus, longer_candidates(table, pieces.longer.take(long)), settings, progress)
+    longer = _longer(corpus, pieces.longer.take(long), settings, progress)
     candidates = join_candidates([gram_candidates(table, np.concatenate([single, rows[often]])), longer])
     counts = [
         pieces.symbol_counts[table.symbols[0][single, 0]],
