@@ -1,0 +1,1 @@
+"""Transformers: checkpoints, tokenizer, two runtimes and the training room."""
