@@ -1,8 +1,8 @@
-"""The two C extensions. Everything else is in pyproject.toml."""
+"""The two C extensions, and where packages lie. Everything else is in pyproject.toml."""
 
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 
 def extension(package: str, module: str) -> Extension:
@@ -17,7 +17,12 @@ def extension(package: str, module: str) -> Extension:
     )
 
 
+# The repository's models/ is nlpkit/shipped in the wheel; a checkout reads it where it lies.
+shipped = ["nlpkit.shipped"] if Path("models").is_dir() else []
+
 setup(
+    packages=find_packages(include=["nlpkit*"]) + shipped,
+    package_dir={"nlpkit.shipped": "models"},
     ext_modules=[extension("ngram", "_kernel"), extension("lexicon", "_lexicon")],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )
