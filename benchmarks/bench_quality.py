@@ -6,25 +6,14 @@ Words: precision of `discover --all` on the 100 MB benchmark text against jieba'
 Segmentation: F1 on the PKU test of SIGHAN 2005, and on treebanks, with lexicons discovered from news alone.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import SHARED, benchmark_text, report, shared_text
+from common import SHARED, benchmark_text, nlpkit, report, shared_text
 
 GOLD = SHARED / "data/segment/pku-gold.txt"
 THUOCL = SHARED / "data/lexicon/thuocl.tsv"
-
-
-def nlpkit(*arguments: object) -> list[dict[str, object]]:
-    """Run a command and read its JSON Lines."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nlpkit", *map(str, arguments)], check=True, capture_output=True, text=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ import lzma
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -54,6 +56,14 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
         "median": round(statistics.median(seconds), 3),
         "max": round(max(seconds), 3),
     }
+
+
+def nlpkit(*arguments: object) -> list[dict[str, object]]:
+    """Run a command and read its JSON Lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nlpkit", *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def report(benchmark: str, rows: Sequence[dict[str, object]]) -> None:

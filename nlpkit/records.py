@@ -52,3 +52,23 @@ class CorpusStats:
     num_broken: int
     first_broken: int
     min_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MlmScore:
+    """How well a masked language model guesses single Chinese characters.
+
+    Attributes:
+        model: What it was called by.
+        tokens: Number of characters asked for; one outside the vocabulary counts as wrong.
+        top1: Share of them that the model holds most likely, in [0, 1].
+        top5: Share that is among its five most likely tokens.
+        pseudo_perplexity: exp of the mean negative log probability of the right token; a character
+            outside the vocabulary has the probability of [UNK].
+    """
+
+    model: str
+    tokens: int
+    top1: float
+    top5: float
+    pseudo_perplexity: float

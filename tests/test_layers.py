@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nlpkit"
-PIPELINES = {"discover", "masking", "extract", "classify", "chat", "compress"}
+PIPELINES = {"discover", "mlm", "masking", "extract", "classify", "chat", "compress"}
+MODELS = {"models", "model_files", "model_hub", "model_manifest", "installed"}
 LAYERS = [
     {"__main__", "cli"},
-    PIPELINES,
+    PIPELINES | {"doctor"},
     {"lexicon", "bert"},
-    {"ngram", "models", "text", "sources", "memory", "records"},
+    MODELS | {"ngram", "text", "sources", "memory", "records"},
     {"errors"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -8,10 +8,13 @@ from nlpkit import __version__
 from nlpkit.cli import config
 from nlpkit.cli.boundary import Root
 from nlpkit.cli.discover import discover
+from nlpkit.cli.doctor import doctor
 from nlpkit.cli.evaluate import app as evaluate
 from nlpkit.cli.help_exit_codes import help_exit_codes
+from nlpkit.cli.models import app as models
 from nlpkit.cli.options import Quiet, Verbose
 from nlpkit.cli.segment import segment
+from nlpkit.cli.train import app as train
 
 NO_MODEL = "Needs no model"
 MODEL = "Needs a model"
@@ -26,7 +29,10 @@ app = typer.Typer(
 )
 app.command("discover", rich_help_panel=NO_MODEL)(discover)
 app.command("segment", rich_help_panel=NO_MODEL)(segment)
-app.add_typer(evaluate, name="evaluate", rich_help_panel=NO_MODEL)
+app.add_typer(train, name="train", rich_help_panel=MANAGE)
+app.add_typer(evaluate, name="evaluate", rich_help_panel=MANAGE)
+app.add_typer(models, name="models", rich_help_panel=MANAGE)
+app.command("doctor", rich_help_panel=MANAGE)(doctor)
 app.command("help-exit-codes", rich_help_panel=MANAGE)(help_exit_codes)
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nlpkit.cli.input import Threads
+from nlpkit.cli import messages
+from nlpkit.cli.input import Encoding, OnError, Seed, TextKey, Threads, input_paths
+from nlpkit.cli.model import BatchTokens, Device, Offline, RunDtype, Runtime, complete_model, find_folder
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_output, write_records
 from nlpkit.cli.progress import progress_bar
@@ -114,6 +116,76 @@ def segment(
         raise InputError(f"{found}: {error}") from None
     with open_output(output, force=force) as out:
         write_records([score], out, Format(format) if format else default_format(output))
+
+
+@app.command()
+def mlm(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Raw text, a paragraph a line; - is standard input."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A name, a folder, or hf:ORG/NAME. Repeatable: each gives a row.",
+            show_default="mlm-zh-tiny",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="POSITIONS", help="How many characters to ask for.")
+    ] = 2000,
+    seed: Seed = 0,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+    dtype: RunDtype = "float32",
+    batch_tokens: BatchTokens = 8192,
+    threads: Threads = None,
+    offline: Offline = False,
+    encoding: Encoding = "utf-8",
+    text_key: TextKey = None,
+    on_error: OnError = "skip",
+    format: ScoreFormat = None,
+    output: Output = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """How well a masked language model guesses Chinese characters, one masked at a time.
+
+    Every model is asked for the same characters of the text, drawn by --seed, each in a window of
+    128 tokens. A character outside the model's vocabulary counts as wrong.
+
+    \b
+    Example:
+      nlpkit evaluate mlm data/city.txt --limit 200
+    """
+    from nlpkit.bert.checkpoint import open_checkpoint
+    from nlpkit.bert.encoder import open_masked_lm
+    from nlpkit.bert.tokenizer import Tokenizer
+    from nlpkit.mlm.evaluate import choose_questions, score_model
+    from nlpkit.text import iter_lines
+
+    with open_output(output, force=force) as out, progress_bar() as progress:
+        folders = {name: find_folder(name, offline=offline) for name in model or ["mlm-zh-tiny"]}
+        lines = iter_lines(
+            input_paths([file] if file else []),
+            encoding=encoding,
+            text_key=text_key,
+            on_error=on_error,
+            report=messages.warn,
+        )
+        questions = choose_questions((line.text for line in lines), limit, seed)
+        scores = []
+        for name, folder in folders.items():
+            checkpoint = open_checkpoint(folder)
+            guess = open_masked_lm(checkpoint, runtime=runtime, device=device, dtype=dtype, threads=threads)
+            tokenizer = Tokenizer(checkpoint.vocabulary, lower_case=checkpoint.lower_case)
+            scores.append(
+                score_model(name, guess, tokenizer, questions, batch_tokens=batch_tokens, progress=progress)
+            )
+        write_records(scores, out, Format(format) if format else default_format(output))
 
 
 def _read_segmented(path: Path) -> list[list[str]]:

@@ -43,6 +43,14 @@ CASES = {
         ["evaluate", "segment", "data/gold/segment.txt", "--found", "data/gold/segment.txt", "-f", "tsv"],
         "",
     ),
+    "models_no_folder": (["models", "show", "./nowhere"], ""),
+    "models_not_a_model": (["models", "show", "data/gold"], ""),
+    "models_bad_name": (["models", "import", "data", "--name", "../x"], ""),
+    "models_typo": (["models", "path", "mlm-zh-tny"], ""),
+    "train_mlm_dry_run": (["train", "mlm", "data/ev.txt", "--steps", "9", "--dry-run"], ""),
+    "train_mlm_bad_repeat": (["train", "mlm", "data/ev.txt", "--repeat", "2,1"], ""),
+    "train_mlm_missing_file": (["train", "mlm", "nowhere.txt", "--dry-run"], ""),
+    "evaluate_mlm_no_han": (["evaluate", "mlm"], "no Chinese here\n"),
     "evaluate_words": (["evaluate", "words", "data/ev.txt", "--at", "2", "-f", "table"], ""),
 }
 
