@@ -83,7 +83,8 @@ def open_encoder(
         runtime: `auto` is ONNX Runtime where it computes in this dtype, else TensorFlow.
         device: `auto` (a GPU where there is one), `cpu` or `gpu:N`.
         dtype: float32 and int8 on ONNX Runtime; float32, bfloat16 and float16 on TensorFlow. If the
-            folder of the model has a graph, float32 takes that, though it may be an int8 one.
+            folder of the model has a graph, float32 takes that, though it may be an int8 one. In int8
+            the numbers of a row depend a little on the other rows of its batch.
         layer: which of the num_hidden_layers + 1 hidden states: 0 is the embedding, -1 the last one.
             gpt2's last one is normalised.
         threads: CPU threads; None is one for each core.

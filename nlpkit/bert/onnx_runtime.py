@@ -151,4 +151,6 @@ def _providers(device: str) -> list[Any]:
     number = 0 if device == "auto" else int(device.removeprefix("gpu:"))
     if not has_cuda:
         raise MissingDependencyError("this ONNX Runtime has no CUDA", hint=_CUDA_HINT)
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # CUDA's libraries where pip put them
     return [(_CUDA, {"device_id": number}), _CPU]

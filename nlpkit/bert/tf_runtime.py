@@ -62,9 +62,9 @@ def open_model(
     tf = backend.tensorflow()
     config = checkpoint.config
     transformer = backend.build(config, checkpoint.weights, mlm=logits and not config.is_causal)
-    for layer_of_all in transformer.full_model.submodules:
-        if isinstance(layer_of_all, backend.keras().layers.Dense):
-            layer_of_all.call = partial(_dense, layer_of_all)
+    for part in transformer.full_model.submodules:
+        if isinstance(part, backend.keras().layers.Dense):
+            part.call = partial(_dense, part)
     names = ("token_ids", "segment_ids")[: len(transformer.model.inputs)]
     model = backend.keras().Model(transformer.model.inputs, _hidden(transformer, layer))
 
@@ -81,9 +81,9 @@ def open_model(
 
 
 def _dense(layer: Any, x: Any) -> Any:
-    """Do what a Keras layer of that kind does, over all positions at once.
+    """Compute a dense layer over all positions at once.
 
-    Keras keeps the batch apart, and then TensorFlow does not join bias and activation to the product: 4 %.
+    Keras keeps the batch apart, and TensorFlow then cannot join bias and activation to the product: 4 %.
     """
     tf = backend.tensorflow()
     x = tf.cast(x, layer.compute_dtype)
