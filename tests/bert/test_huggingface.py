@@ -154,6 +154,7 @@ def refused(folder, *words):
     ("kind", "sizes", "extra"),
     [
         ("bert", {}, {}),
+        ("bert", {}, {"embedding_size": 8}),  # BERT's form has no such thing
         ("bert", {"intermediate_size": 12}, {}),  # square kernels, so that only values tell their direction
         ("nezha", {}, {"max_relative_position": 64}),
         ("roformer", {}, {"embedding_size": 12, "rotary_value": False}),

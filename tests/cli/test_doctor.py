@@ -162,8 +162,9 @@ def test_a_damaged_manifest_is_a_model_error(nlpkit, tmp_path):
     bad_model(tmp_path)
     out = tmp_path / "report.tsv"
     done = nlpkit("doctor", "-f", "tsv", "-o", out, cwd=tmp_path)
-    row = out.read_text("utf-8").splitlines()[-1].split("\t")
-    assert row[:2] == ["model bad", "error"]
+    rows = [line.split("\t") for line in out.read_text("utf-8").splitlines()]
+    [row] = [row for row in rows if row[0] == "model bad"]
+    assert row[1] == "error"
     assert row[2].startswith("models/bad/nlpkit.json:2: ")
     assert "nlpkit: error: model bad: models/bad/nlpkit.json:2: " in done.stderr
     assert done.returncode == 4
