@@ -1,12 +1,20 @@
 """`nlpkit evaluate`: how good the results are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nlpkit.cli import messages
-from nlpkit.cli.input import Encoding, OnError, Seed, TextKey, Threads, input_paths
+from nlpkit.cli.input import (
+    Encoding,
+    OnError,
+    Seed,
+    TextKey,
+    Threads,
+    check_written_once,
+    input_paths,
+)
 from nlpkit.cli.model import BatchTokens, Device, Offline, RunDtype, Runtime, complete_model, find_folder
 from nlpkit.cli.options import Force, Output, Quiet, Verbose
 from nlpkit.cli.output import Format, default_format, open_output, write_records
@@ -167,24 +175,26 @@ def mlm(
     from nlpkit.mlm.evaluate import choose_questions, score_model
     from nlpkit.text import iter_lines
 
-    with open_output(output, force=force) as out, progress_bar() as progress:
-        folders = {name: find_folder(name, offline=offline) for name in model or ["mlm-zh-tiny"]}
+    paths = input_paths([file] if file else [])
+    check_written_once(paths, output)
+    folders = {name: find_folder(name, offline=offline) for name in model or ["mlm-zh-tiny"]}
+    options: Any = {"runtime": runtime, "device": device, "dtype": dtype, "threads": threads}
+    with open_output(output, force=force) as out:
         lines = iter_lines(
-            input_paths([file] if file else []),
-            encoding=encoding,
-            text_key=text_key,
-            on_error=on_error,
-            report=messages.warn,
+            paths, encoding=encoding, text_key=text_key, on_error=on_error, report=messages.warn
         )
         questions = choose_questions((line.text for line in lines), limit, seed)
         scores = []
-        for name, folder in folders.items():
-            checkpoint = open_checkpoint(folder)
-            guess = open_masked_lm(checkpoint, runtime=runtime, device=device, dtype=dtype, threads=threads)
-            tokenizer = Tokenizer(checkpoint.vocabulary, lower_case=checkpoint.lower_case)
-            scores.append(
-                score_model(name, guess, tokenizer, questions, batch_tokens=batch_tokens, progress=progress)
-            )
+        with progress_bar() as progress:
+            for name, folder in folders.items():
+                checkpoint = open_checkpoint(folder)
+                guess = open_masked_lm(checkpoint, report=messages.warn, **options)
+                tokenizer = Tokenizer(checkpoint.vocabulary, lower_case=checkpoint.lower_case)
+                scores.append(
+                    score_model(
+                        name, guess, tokenizer, questions, batch_tokens=batch_tokens, progress=progress
+                    )
+                )
         write_records(scores, out, Format(format) if format else default_format(output))
 
 

@@ -166,7 +166,10 @@ def mlm(
         typer.echo(json.dumps(plan_mlm(settings), ensure_ascii=False, indent=2))
         return
     with t.training_bar() as (progress, report):
-        train_mlm(settings, resume=resume, force=force, progress=progress, report=report, warn=messages.warn)
+        end = train_mlm(
+            settings, resume=resume, force=force, progress=progress, report=report, warn=messages.warn
+        )
+    messages.info(f"{output}: the model of step {end.best_step:,}", level=0)
 
 
 def _repeats(text: str | None, num_files: int) -> list[float]:

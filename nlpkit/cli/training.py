@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -78,10 +78,11 @@ def usage_error(option: str | None = None) -> Iterator[None]:
 @contextmanager
 def training_bar() -> Iterator[tuple[Progress, StepReport]]:
     """Yield what to tell about the preparation and about each step; evaluations become lines."""
-    bar = _StepBar()
+    preparation = ExitStack()
+    bar = _StepBar(preparation.close)
     try:
-        with progress_bar() as update:
-            yield update, bar.report
+        with preparation:
+            yield preparation.enter_context(progress_bar()), bar.report
     except KeyboardInterrupt:
         if bar.has_begun:
             messages.info("stopped; the same command with --resume goes on", level=0)
@@ -93,12 +94,15 @@ def training_bar() -> Iterator[tuple[Progress, StepReport]]:
 class _StepBar:
     """The bar of the steps, with the loss, the rate and the time left; at a terminal only."""
 
-    def __init__(self) -> None:
+    def __init__(self, close_other: Callable[[], None]) -> None:
         self.has_begun = False
+        self._close_other = close_other  # two bars at once would share the line, and leave it dirty
         self._bar: Any = None
 
     def report(self, step: int, steps: int, figures: Mapping[str, float]) -> None:
         """Show one step, or say what an evaluation found."""
+        if not self.has_begun:
+            self._close_other()
         self.has_begun = True
         if "loss" not in figures:
             if figures:

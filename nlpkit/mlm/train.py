@@ -75,8 +75,10 @@ def plan_mlm(settings: MlmSettings) -> dict[str, Any]:
         weights, gradients, optimizer and average in memory.
 
     Raises:
+        InputError: a text cannot be read.
         ModelError: `start` or `teacher` is no masked LM, or the sizes do not fit each other.
     """
+    check_readable([*settings.files, settings.dev, settings.lexicon])
     start = _masked_lm(settings.start) if settings.start else None
     teacher = _masked_lm(settings.teacher) if settings.teacher else None
     config = _config(settings, start)

@@ -267,11 +267,11 @@ def test_the_average_is_measured_and_saved_and_training_goes_on_from_the_weights
 
 
 def test_the_best_model_stays_and_patience_ends_the_run(tmp_path):
-    task = LinearTask(scores=[0.1, 0.3, 0.3, 0.2, 0.9])
+    task = LinearTask(scores=[0.1, 0.05, 0.3, 0.3, 0.2, 0.9])
     standing = train(tmp_path, task, run_of(100, evaluate_every=2, metric="score", patience=2))
-    assert [metrics for metrics, _ in task.saved] == [{"score": 0.1, "step": 2}, {"score": 0.3, "step": 4}]
-    assert (standing.step, standing.best, standing.best_step) == (8, 0.3, 4)
-    assert [row["dev_score"] for row in rows(tmp_path) if "dev_score" in row] == [0.1, 0.3, 0.3, 0.2]
+    assert [metrics for metrics, _ in task.saved] == [{"score": 0.1, "step": 2}, {"score": 0.3, "step": 6}]
+    assert (standing.step, standing.best, standing.best_step) == (10, 0.3, 6)
+    assert [row["dev_score"] for row in rows(tmp_path) if "dev_score" in row] == [0.1, 0.05, 0.3, 0.3, 0.2]
 
 
 def test_a_run_out_of_patience_goes_on_with_more_of_it(tmp_path):
