@@ -57,8 +57,9 @@ def test_trains_a_model_from_text_and_protects_it(train, tmp_path):
     done = train(*args)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    (line, end) = done.stderr.splitlines()
     assert line.startswith("nlpkit: step 3: dev_mlm_loss ")
+    assert end.endswith("m: the model of step 3")
     manifest = json.loads((tmp_path / "m/nlpkit.json").read_text("utf-8"))
     assert (manifest["name"], manifest["task"], manifest["architecture"]) == ("m", "mlm", "roformer")
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
