@@ -18,10 +18,8 @@ def extension(package: str, module: str) -> Extension:
 
 
 # The repository's models/ is nlpkit/shipped in the wheel; a checkout reads it where it lies.
-shipped = ["nlpkit.shipped"] if Path("models").is_dir() else []
-
 setup(
-    packages=find_packages(include=["nlpkit*"]) + shipped,
+    packages=[*find_packages(include=["nlpkit*"]), "nlpkit.shipped"],
     package_dir={"nlpkit.shipped": "models"},
     ext_modules=[extension("ngram", "_kernel"), extension("lexicon", "_lexicon")],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -156,6 +156,8 @@ def import_command(
     checkpoint = open_checkpoint(find_folder(model, offline=offline))
     if task == "mlm" and not checkpoint.has_mlm_head:
         raise ModelError(f"{model}: it has no masked-LM head", hint="--task encoder needs none")
+    # Of a path only the end: the rest says something of this machine, not of the model.
+    origin = model if model.startswith("hf:") else checkpoint.source.resolve().name
     manifest = _manifest(checkpoint, name, task)
     if unshare:
         checkpoint = checkpoint.unshared()
@@ -163,9 +165,9 @@ def import_command(
         manifest,
         architecture=checkpoint.config.architecture,
         config=checkpoint.config.to_json(),
-        training={"imported_from": model, **manifest.training, **({"unshared": True} if unshare else {})},
+        training={"imported_from": origin, **manifest.training, **({"unshared": True} if unshare else {})},
     )
-    card = _card(manifest, checkpoint.source, f"Imported by nlpkit {__version__} from `{model}` as {dtype}")
+    card = _card(manifest, checkpoint.source, f"Imported by nlpkit {__version__} from `{origin}` as {dtype}")
     save_model(target, manifest, checkpoint.vocabulary, checkpoint.weights, card, dtype=dtype, force=force)
     typer.echo(target)
     if checkpoint.unused:
