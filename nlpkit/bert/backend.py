@@ -200,6 +200,11 @@ class Transformer:
 
     def __init__(self, config: ModelConfig, *, mlm: bool, pooler: bool) -> None:
         """Build the layers; `build` is the way to a model with weights."""
+        if config.architecture == "nezha" and config.max_relative_position != 64:
+            raise ModelError(
+                f"bert4keras clips nezha's distances at 64, the model at {config.max_relative_position}",
+                hint="ONNX Runtime can run it: --runtime onnx",
+            )
         self.config = config
         arguments = config.to_json()
         head_sizes = {"attention_key_size": config.key_size, "attention_head_size": config.head_size}

@@ -67,6 +67,10 @@ class ModelConfig:
         heads = self.num_attention_heads
         if self.hidden_size % heads:
             raise ModelError(f"hidden_size {self.hidden_size} cannot be split among {heads} heads")
+        if self.architecture == "roformer" and self.key_size % 2:
+            raise ModelError(f"roformer turns pairs of numbers, and a head's keys have {self.key_size}")
+        if self.architecture == "nezha" and self.key_size != self.head_size:
+            raise ModelError(f"nezha needs keys as wide as values, not {self.key_size} and {self.head_size}")
         if self.is_causal and self.embedding_size != self.hidden_size:
             raise ModelError(
                 f"{self.architecture} needs embedding_size = hidden_size, not {self.embedding_size}"
@@ -109,7 +113,7 @@ class ModelConfig:
         values = {name: value for name, value in fields.items() if name in known and value is not None}
         values.setdefault("embedding_size", values.get("hidden_size"))
         act = values.get("hidden_act", "gelu")
-        values["hidden_act"] = _SPELLINGS.get(act, act)
+        values["hidden_act"] = _SPELLINGS.get(str(act), act)
         for name, field in known.items():
             if name not in values:
                 if field.default is dataclasses.MISSING:

@@ -47,6 +47,16 @@ def test_the_masked_lm_head_ends_in_the_width_of_the_embedding():
     assert head == 768 * 128 + 128 + 2 * 128 + 100
 
 
+def test_queries_and_keys_may_be_wider_than_values():
+    wider = {"attention_key_size": 80, "hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 1}
+    config = ModelConfig.from_json("bert", {**BASE, "vocab_size": 9, **wider})
+    shapes = expected_weights(config)
+    attention = "bert/encoder/layer_0/attention/"
+    assert shapes[f"{attention}self/query/kernel"] == shapes[f"{attention}self/key/kernel"] == (24, 240)
+    assert shapes[f"{attention}self/key/bias"] == (240,)
+    assert shapes[f"{attention}self/value/kernel"] == shapes[f"{attention}output/dense/kernel"] == (24, 24)
+
+
 def test_causal_models_have_no_heads_of_their_own():
     config = ModelConfig.from_json("gpt2", {**BASE, "vocab_size": 9})
     assert expected_weights(config, mlm=True, pooler=True) == expected_weights(config)
