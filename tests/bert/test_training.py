@@ -296,6 +296,27 @@ def test_every_step_is_in_one_row_of_the_log(tmp_path):
     assert found == [(20, 9.5), (30, 24.5), (40, 34.5), (55, 47)]
 
 
+def test_the_log_of_a_resumed_run_has_no_step_twice(tmp_path):
+    def train_it(**more):
+        task = FormulaTask(lambda w, number: 0 * backend.tensorflow().reduce_sum(w) + number)
+        train(tmp_path, task, run_of(3 * LOG_EVERY - 5, evaluate_every=LOG_EVERY + 10), **more)
+
+    def killed(step, _steps, _figures):
+        if step == 45:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_it(report=killed)
+    assert [row["step"] for row in rows(tmp_path)] == [20, 30, 40]
+    train_it(resume=True)
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [
+        (20, 9.5),
+        (30, 24.5),
+        (40, 34.5),
+        (55, 47),
+    ]
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_run_before_it_does_harm(tmp_path, bad, accumulate):
