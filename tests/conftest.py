@@ -1,6 +1,7 @@
 """What every test needs: a plain environment, and ways to run the command line for real."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 settings.register_profile("nlpkit", deadline=None)  # a busy machine is no failure
 settings.load_profile("nlpkit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_act():
+    """Programs under test inherit what is ignored: under nohup, or in the background, that is a signal or two."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
