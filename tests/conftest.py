@@ -20,7 +20,7 @@ settings.load_profile("nlpkit")
 
 @pytest.fixture(autouse=True, scope="session")
 def _signals_act():
-    """Programs under test inherit what is ignored: under nohup, or in the background, that is a signal or two."""
+    """Programs under test inherit what is ignored, such as SIGHUP under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

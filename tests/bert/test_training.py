@@ -426,6 +426,8 @@ def test_ctrl_c_that_was_switched_off_stays_so(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert train(tmp_path, LinearTask(), run_of(3), report=press(1, times=2)).step == 3
+    except KeyboardInterrupt:
+        pytest.fail("it was switched on")
     finally:
         signal.signal(signal.SIGINT, before)
 
