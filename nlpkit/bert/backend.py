@@ -15,7 +15,7 @@ import tempfile
 import types
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -53,9 +53,9 @@ def start(
     tf = tensorflow()
     _choose_device(tf, device)
     if threads is not None:
-        with_threads = tf.config.threading
-        with_threads.set_intra_op_parallelism_threads(threads)
-        with_threads.set_inter_op_parallelism_threads(1)
+        with suppress(RuntimeError):  # TensorFlow has begun to compute, with what it had
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     policy = dtype if dtype == "float32" else f"mixed_{dtype}"

@@ -31,6 +31,7 @@ ScoreFormat = Annotated[
     Literal["table", "jsonl", "tsv"] | None,
     typer.Option("--format", "-f", help="Output format.", show_default="table at a terminal, else jsonl"),
 ]
+_WINDOW = 128  # tokens around a masked one
 _RANKS = [100, 1000, 5000, 20000]
 
 
@@ -163,7 +164,7 @@ def mlm(
     """How well a masked language model guesses Chinese characters, one masked at a time.
 
     Every model is asked for the same characters of the text, drawn by --seed, each in a window of
-    128 tokens. A character outside the model's vocabulary counts as wrong.
+    128 tokens, or of as many as the model takes. A character outside the model's vocabulary counts as wrong.
 
     \b
     Example:
@@ -190,11 +191,16 @@ def mlm(
                 checkpoint = open_checkpoint(folder)
                 guess = open_masked_lm(checkpoint, report=messages.warn, **options)
                 tokenizer = Tokenizer(checkpoint.vocabulary, lower_case=checkpoint.lower_case)
-                scores.append(
-                    score_model(
-                        name, guess, tokenizer, questions, batch_tokens=batch_tokens, progress=progress
-                    )
+                score = score_model(
+                    name,
+                    guess,
+                    tokenizer,
+                    questions,
+                    window=min(_WINDOW, checkpoint.config.max_length or _WINDOW),
+                    batch_tokens=batch_tokens,
+                    progress=progress,
                 )
+                scores.append(score)
         write_records(scores, out, Format(format) if format else default_format(output))
 
 
