@@ -17,16 +17,32 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.float32]
 
+_BUCKET = 16  # tokens; XLA compiles once for each length that is a multiple
+
 
 class TensorFlowModel:
     """A function of TensorFlow, traced once for all shapes."""
 
-    def __init__(self, function: Callable[..., Any], inputs: tuple[str, ...]) -> None:
-        """Trace a function of int32 tensors of two dimensions, which go by these names."""
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        inputs: tuple[str, ...],
+        *,
+        xla: bool = False,
+        max_length: int | None = None,
+    ) -> None:
+        """Trace a function of int32 tensors of two dimensions, which go by these names.
+
+        Args:
+            xla: compile it, anew for each shape; rows are padded to buckets of length, so that there are few.
+            max_length: the longest row that the model takes.
+        """
         tf = backend.tensorflow()
         signature = [tf.TensorSpec((None, None), tf.int32, name) for name in inputs]
-        self._function = tf.function(function, input_signature=signature)
+        self._function = tf.function(function, input_signature=signature, jit_compile=xla or None)
         self._inputs = inputs
+        self._bucket = _BUCKET if xla else 1
+        self._max_length = max_length
 
     def run(self, output: str, **inputs: IntArray) -> FloatArray:
         """Compute the one output that it has; inputs that it does not have are left out.
@@ -35,13 +51,17 @@ class TensorFlowModel:
             MemoryError: the device has not enough for this batch.
         """
         tf = backend.tensorflow()
+        length = inputs["token_ids"].shape[1]
+        width = -(-length // self._bucket) * self._bucket
+        padding = ((0, 0), (0, min(width, self._max_length or width) - length))
+        padded = {n: a if n == "positions" else np.pad(a, padding) for n, a in inputs.items()}
         try:
             result: FloatArray = self._function(
-                *(tf.constant(inputs[name], tf.int32) for name in self._inputs)
+                *(tf.constant(padded[name], tf.int32) for name in self._inputs)
             ).numpy()
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(str(error)) from error
-        return result
+        return result[:, :length] if output == "hidden" else result
 
 
 def open_model(
@@ -52,6 +72,7 @@ def open_model(
     dtype: str = "float32",
     device: str = "auto",
     threads: int | None = None,
+    xla: bool = False,
 ) -> TensorFlowModel:
     """Open a model for its hidden states, or for `logits` at `positions`.
 
@@ -77,7 +98,8 @@ def open_model(
             return tf.cast(transformer.layers["Embedding-Token"](x, mode="dense"), tf.float32)
         return tf.cast(transformer.mlm_logits(x), tf.float32)
 
-    return TensorFlowModel(scores, (*names, "positions")) if logits else TensorFlowModel(hidden, names)
+    function, inputs = (scores, (*names, "positions")) if logits else (hidden, names)
+    return TensorFlowModel(function, inputs, xla=xla, max_length=config.max_length)
 
 
 def _dense(layer: Any, x: Any) -> Any:

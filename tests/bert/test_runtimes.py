@@ -127,3 +127,18 @@ def test_a_full_device_is_a_memory_error(tensorflow):
 
     with pytest.raises(MemoryError):
         TensorFlowModel(too_much, ("token_ids",)).run("hidden", token_ids=np.ones((1, 1), int))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roformer"])
+def test_xla_and_its_buckets_change_nothing(checkpoint, tensorflow, architecture):
+    model = checkpoint(architecture, max_position_embeddings=40)
+    plain, compiled = (open_encoder(model, runtime="tensorflow", xla=xla) for xla in (False, True))
+    score = open_masked_lm(model, runtime="tensorflow", xla=True)
+    for length in (20, 40):  # 32 of a bucket, and the most that bert takes
+        tokens, segments = (array[:, :length] for array in batch())
+        expected = plain(tokens, segments)
+        assert compiled(tokens, segments).shape == expected.shape
+        np.testing.assert_allclose(compiled(tokens, segments)[:3], expected[:3], atol=2e-5)
+        places = np.full((5, 1), 2)
+        own = open_masked_lm(model, runtime="tensorflow")(tokens, places)
+        np.testing.assert_allclose(score(tokens, places)[:3], own[:3], atol=1e-4)
