@@ -1,4 +1,4 @@
-"""How gradients become new weights, and the average of the weights along the way.
+"""How gradients become new weights.
 
 The update rules are bert4keras' classes. Two things are ours. Adam alone, with or without weight decay,
 runs through TensorFlow's fused kernel, which takes well under half the time. And lookahead, because
@@ -10,18 +10,13 @@ accumulates and sets the rate, and the average of bert4keras has no warm start.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from nlpkit.bert import backend
-from nlpkit.errors import ModelError
-
-State = dict[str, npt.NDArray[Any]]
+from nlpkit.bert.resumable import Resumable, checked_names
 
 LOOKAHEAD_STEPS, LOOKAHEAD_RATE = 5, 0.5
 # The usual betas. AdaFactor keeps no momentum, and None lets its second moment's decay grow with time.
@@ -112,35 +107,7 @@ class OptimizerSettings:
         return 4 * numbers + 8  # float32, and the count of updates
 
 
-class _Resumable:
-    """What can give its whole state out and take it back."""
-
-    _state: dict[str, Any]  # tf.Variables
-
-    def state(self) -> State:
-        """Copy everything out that the next update depends on, beside the weights themselves."""
-        return {name: variable.numpy() for name, variable in self._state.items()}
-
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Put back what `state` gave; updates go on as if there had been no break.
-
-        Raises:
-            ModelError: it is the state of another optimizer or of other variables; nothing has changed.
-        """
-        what = type(self).__name__.lower()
-        hint = "resume with the settings of the first run, or start anew without --resume"
-        strange = sorted(self._state.keys() ^ state.keys())
-        if strange:
-            raise ModelError(f"the saved {what} is of another kind: {strange[0]}", hint=hint)
-        for name, variable in self._state.items():
-            if np.shape(state[name]) != tuple(variable.shape):
-                shapes = f"{np.shape(state[name])}, not {tuple(variable.shape)}"
-                raise ModelError(f"the saved {what} has {name} of shape {shapes}", hint=hint)
-        for name, variable in self._state.items():
-            variable.assign(state[name])
-
-
-class Optimizer(_Resumable):
+class Optimizer(Resumable):
     """Applies gradients to variables.
 
     Create it when the variables hold the weights that training starts from: lookahead starts there.
@@ -165,7 +132,7 @@ class Optimizer(_Resumable):
         self._slow: list[Any] = []
         if settings.lookahead:
             self._slow = [tf.Variable(v.read_value(), trainable=False) for v in self._variables]
-        self._state = self._named_state(_checked_names(names, self._variables))
+        self._state = self._named_state(checked_names(names, self._variables))
         self._update_function = tf.function(self._update, autograph=False)
 
     @property
@@ -211,59 +178,6 @@ class Optimizer(_Resumable):
             slow.assign_add(LOOKAHEAD_RATE * (fast - slow))
             fast.assign(slow)
         return tf.no_op()
-
-
-class Average(_Resumable):
-    """The exponential moving average of variables, which often does better than the last weights.
-
-    After t updates the decay is min(rate, (1 + t) / (10 + t)): early weights are soon forgotten.
-    The average starts at the weights as they are when it is created.
-    """
-
-    def __init__(self, variables: Sequence[Any], rate: float, names: Sequence[str] | None = None) -> None:
-        """Start the average.
-
-        Args:
-            rate: the decay in the long run, in [0, 1).
-            names: what the state calls the variables; by default their positions.
-
-        Raises:
-            ValueError: the rate is out of range, or not every variable has a name of its own.
-        """
-        if not 0 <= rate < 1:
-            raise ValueError(f"the rate of an average is {rate:g}, which is not in [0, 1)")
-        tf = backend.tensorflow()
-        self._rate = rate
-        self._variables = list(variables)
-        self._shadows = [tf.Variable(v.read_value(), trainable=False) for v in self._variables]
-        self._updates = tf.Variable(0, trainable=False, dtype=tf.int64)
-        named = zip(_checked_names(names, self._variables), self._shadows, strict=True)
-        self._state = {"updates": self._updates} | {f"{name}/average": shadow for name, shadow in named}
-        self._update_function = tf.function(self._update, autograph=False)
-
-    def update(self) -> None:
-        """Move the average towards the variables, in eager mode or inside a tf.function."""
-        self._update_function()
-
-    def _update(self) -> None:
-        tf = backend.tensorflow()
-        updates = tf.cast(self._updates, tf.float32)
-        step = 1.0 - tf.minimum(self._rate, (1.0 + updates) / (10.0 + updates))
-        for shadow, variable in zip(self._shadows, self._variables, strict=True):
-            shadow.assign_add(step * (variable - shadow))
-        self._updates.assign_add(1)
-
-    @contextmanager
-    def swapped(self) -> Iterator[None]:
-        """Give the variables their averages inside the block, and their own values back after it."""
-        own = [variable.read_value() for variable in self._variables]
-        try:
-            for variable, shadow in zip(self._variables, self._shadows, strict=True):
-                variable.assign(shadow)
-            yield
-        finally:
-            for variable, value in zip(self._variables, own, strict=True):
-                variable.assign(value)
 
 
 def _build(settings: OptimizerSettings) -> Any:
@@ -349,12 +263,3 @@ def _second_moment_size(shape: Sequence[int]) -> int:
     if len(sides) < 2 or sides[-2] < _MIN_FACTORED:
         return size
     return size // sides[-1] + size // sides[-2]
-
-
-def _checked_names(names: Sequence[str] | None, variables: Sequence[Any]) -> list[str]:
-    """Return one name for each variable."""
-    # Not the variables' own names: Keras counts layers up over the whole life of a process.
-    names = [str(number) for number in range(len(variables))] if names is None else list(names)
-    if len(names) != len(variables) or len(set(names)) != len(names):
-        raise ValueError(f"{len(variables)} variables need as many different names")
-    return names

@@ -9,8 +9,6 @@ last saved state, or to its beginning.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from nlpkit.bert import backend
-from nlpkit.bert.optimizers import Average, Optimizer, OptimizerSettings
+from nlpkit.bert.average import Average
+from nlpkit.bert.interrupt import interrupt_flag
+from nlpkit.bert.optimizers import Optimizer, OptimizerSettings
 from nlpkit.bert.run_state import Arrays, RunFolder
 from nlpkit.bert.schedules import Schedule
 from nlpkit.errors import ModelError
@@ -134,7 +134,7 @@ class Trainer:
         if resume:
             self._load_state()
         settings, standing = self.settings, self.standing
-        with _interrupt_flag() as interrupted:
+        with interrupt_flag() as interrupted:
             while True:
                 if interrupted():
                     self._save_state()
@@ -326,28 +326,3 @@ def _first_scale() -> float:
     """Return the factor on a loss before its gradient is taken: float16 would lose small gradients."""
     half = backend.keras().mixed_precision.global_policy().name == "mixed_float16"
     return 2.0**15 if half else 1.0
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag, so that a step is never left half done; the second acts.
-
-    Signals reach the main thread only; elsewhere Ctrl-C is left as it is, and so it is where it was
-    switched off, as under nohup.
-    """
-    seen = threading.Event()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield seen.is_set
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if seen.is_set():
-            signal.default_int_handler(number, frame)
-        seen.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield seen.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

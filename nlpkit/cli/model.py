@@ -45,14 +45,6 @@ ModelArgument = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="MODEL",
-        help="A name from `nlpkit models list`, a folder, or hf:ORG/NAME of the Hugging Face Hub.",
-        autocompletion=complete_model,
-    ),
-]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Fetch nothing: hf: models come from the cache or not at all.")
 ]

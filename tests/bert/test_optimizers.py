@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nlpkit.bert import backend
+from nlpkit.bert.average import Average
 from nlpkit.bert.config import ModelConfig
-from nlpkit.bert.optimizers import Average, Optimizer, OptimizerSettings
+from nlpkit.bert.optimizers import Optimizer, OptimizerSettings
 from nlpkit.errors import ModelError
 
 if importlib.util.find_spec("bert4keras") is None:
